@@ -1,0 +1,1 @@
+"""Image super-resolution and restoration papers, reimplemented in functional JAX/Flax."""

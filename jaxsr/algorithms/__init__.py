@@ -1,0 +1,1 @@
+"""Training methods: each file builds an `Algorithm` of three pure functions."""

@@ -1,0 +1,306 @@
+"""The half of `build` that makes the method: networks, features, losses, optimisers, algorithm.
+
+A section of a config is the keyword arguments of a constructor: its `name` picks the constructor from one of
+the tables below, the other keys must be its arguments. An unknown name or key is an error that names the
+nearest one.
+"""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxsr import checkpoint, optimisers
+from jaxsr.algorithms import wrap
+from jaxsr.algorithms.gan import gan
+from jaxsr.algorithms.supervised import supervised
+from jaxsr.degradations.bicubic import bicubic
+from jaxsr.interchange.vgg import load_vgg19
+from jaxsr.losses import adversarial, classification, perceptual, pixel
+from jaxsr.models.acd_vgg import ACDVGG96
+from jaxsr.models.prior_net import PriorNet, Trunk
+from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
+from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.vgg import VGG19
+from jaxsr.types import Algorithm, Network, Tree, UserError
+
+NETWORKS = {
+    "acd_vgg_96": ACDVGG96,
+    "legacy_srresnet": LegacySRResNet,
+    "prior_net": PriorNet,
+    "sftnet": SFTNet,
+}
+SCHEDULES = {
+    "constant": optimisers.constant,
+    "cosine": optimisers.cosine,
+    "multistep": optimisers.multistep,
+}
+ADVERSARIAL = {
+    "hinge": (adversarial.gen_hinge, adversarial.disc_hinge),
+    "lsgan": (adversarial.gen_lsgan, adversarial.disc_lsgan),
+    "ragan": (adversarial.gen_ragan, adversarial.disc_ragan),
+    "vanilla": (adversarial.gen_vanilla, adversarial.disc_vanilla),
+    "wgan": (adversarial.gen_wgan, adversarial.disc_wgan),
+}
+PIXEL = {"charbonnier": pixel.charbonnier, "l1": pixel.l1, "l2": pixel.l2}
+FEATURE = {"feature_l1": perceptual.feature_l1, "feature_l2": perceptual.feature_l2}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+FINISH = {"identity": lambda output: output, "softmax": jax.nn.softmax}
+PRETRAINED = "pretrained:"
+
+
+def nearest(name: str, names: Any) -> str:
+    """« (did you mean x?)», or nothing where no name is near."""
+    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def pick(table: Mapping[str, Any], name: str, where: str) -> Any:
+    """table[name]; UserError that lists the names there are."""
+    if name not in table:
+        raise UserError(
+            f"config.{where} = {name!r}{nearest(name, table)}: it must be one of {', '.join(sorted(table))}."
+        )
+    return table[name]
+
+
+def call(function: Callable[..., Any], section: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """function(**section, **given); an unknown or missing key is a UserError."""
+    parameters = inspect.signature(function).parameters
+    known = [name for name in parameters if name not in given and name not in ("parent", "name")]
+    for key in section:
+        if key not in known:
+            raise UserError(
+                f"config.{where}.{key} is not known{nearest(key, known)}: it takes {', '.join(known)}."
+            )
+    for key in known:
+        if parameters[key].default is inspect.Parameter.empty and key not in section:
+            raise UserError(f"config.{where}.{key} is missing.")
+    return function(**section, **given)
+
+
+def rest(section: Mapping[str, Any], *taken: str) -> dict[str, Any]:
+    """A section without the keys that were taken out of it, lists as tuples (Flax wants them hashable)."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in section.items()
+        if key not in taken
+    }
+
+
+def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
+    """Variables and card from «pretrained:<name>», a .safetensors file, or a run folder (its best network)."""
+    if source.startswith(PRETRAINED):
+        name = source.removeprefix(PRETRAINED)
+        folder = Path(__file__).parent / "pretrained"
+        names = [path.stem for path in folder.glob("*.safetensors")]
+        if name not in names:
+            raise UserError(f"{source!r}{nearest(name, names)}: shipped are {', '.join(sorted(names))}.")
+        return checkpoint.load_weights(folder / f"{name}.safetensors")
+    path = Path(source)
+    return checkpoint.load_run(path) if path.is_dir() else checkpoint.load_weights(path)
+
+
+def bind(module: nn.Module, start: Callable[[dict[str, Tree]], dict[str, Tree]]) -> Network:
+    """A Flax module as a `Network`; `start` turns drawn variables into those to begin with."""
+
+    def init(key: jax.Array, *inputs: jax.Array) -> dict[str, Tree]:
+        return start(dict(module.init(key, *inputs, train=False)))
+
+    def apply(variables: dict[str, Tree], *inputs: jax.Array, train: bool):
+        if train and "batch_stats" in variables:
+            output, moved = module.apply(variables, *inputs, train=True, mutable=["batch_stats"])
+            return output, moved["batch_stats"]
+        return module.apply(variables, *inputs, train=train), variables.get("batch_stats", {})
+
+    return Network(init, apply)
+
+
+def network_module(section: Mapping[str, Any], where: str, *, dtype: Any) -> nn.Module:
+    """The Flax module of a network section."""
+    options = rest(section, "name", "weights", "parent")
+    return call(pick(NETWORKS, section["name"], f"{where}.name"), options, where, dtype=dtype)
+
+
+def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
+    """A network from its section: `name`, constructor arguments, and at most one of `weights`, `parent`.
+
+    weights: variables of the same network to begin with («» for random ones)
+    parent:  variables of the network that SFT-Net grows from
+    """
+    module = network_module(section, where, dtype=dtype)
+
+    def start(drawn: dict[str, Tree]) -> dict[str, Tree]:
+        if section.get("parent", ""):
+            loaded, _ = weights(section["parent"])
+            return drawn | {"params": from_parent(drawn["params"], loaded["params"])}
+        if section.get("weights", ""):
+            loaded, _ = weights(section["weights"])
+            return checkpoint.warm_start(drawn, loaded, source=section["weights"])
+        return drawn
+
+    return bind(module, start)
+
+
+def optimiser(
+    section: Mapping[str, Any], where: str, *, parts: int
+) -> optax.GradientTransformation:
+    """Adam from its section: b1, b2, eps, `rate` (a schedule), and for SFT-Net `group_rate` and `freeze`."""
+
+    def schedule(key: str) -> optimisers.Schedule:
+        inner = section[key]
+        made = pick(SCHEDULES, inner["name"], f"{where}.{key}.name")
+        return call(made, rest(inner, "name"), f"{where}.{key}")
+
+    numbers = rest(section, "rate", "group_rate")
+    if "group_rate" in section:
+        made = call(
+            optimisers.grouped_adam, numbers, where,
+            rate=schedule("rate"), group_rate=schedule("group_rate"), in_group=is_condition,
+        )  # fmt: skip
+    else:
+        made = call(optimisers.adam, numbers, where, rate=schedule("rate"))
+    if parts == 1:
+        return made
+    return optax.MultiSteps(made, every_k_schedule=parts).gradient_transformation()
+
+
+def features(section: Mapping[str, Any]) -> tuple[Callable[..., dict[str, jax.Array]], Tree, dict[str, float]]:
+    """The feature network of the perceptual loss: ((variables, image) -> features, variables, layer weights).
+
+    `vgg19` needs a weight file that the user names; `prior_net` is the trunk of a segmenter trained here.
+    """
+    layers = {name: float(value) for name, value in section["layers"].items()}
+    if section["name"] == "vgg19":
+        module = VGG19(layers=tuple(layers))
+        if not section["weights"]:
+            raise UserError(
+                "config.features.weights is empty, but vgg19 comes with no weights here. With torchvision: "
+                "`from safetensors.torch import save_file; "
+                "save_file(torchvision.models.vgg19(weights='DEFAULT').state_dict(), 'vgg19.safetensors')`, "
+                "then --config.features.weights=vgg19.safetensors."
+            )
+        held = {"params": load_vgg19(Path(section["weights"]), layer=deepest(layers))}
+    else:
+        pick({"prior_net": None, "vgg19": None}, section["name"], "features.name")
+        loaded, card = weights(section["weights"])
+        module = Trunk(widths=tuple(card["network"]["widths"]))
+        held = {name: loaded[name]["trunk"] for name in ("params", "batch_stats")}
+
+    def extract(variables: Tree, image: jax.Array) -> dict[str, jax.Array]:
+        found = module.apply(variables, image, train=False)
+        unknown = sorted(set(layers) - set(found))
+        if unknown:
+            raise UserError(
+                f"config.features.layers.{unknown[0]} is not known: it has {', '.join(found)}."
+            )
+        return {name: found[name] for name in layers}
+
+    return extract, jax.tree.map(jnp.asarray, held), layers
+
+
+def deepest(layers: Mapping[str, float]) -> str:
+    """The last of VGG19's layers named, by block and index, as the convolution it belongs to."""
+    def place(name: str) -> tuple[int, int]:
+        block, index = name.removeprefix("conv").removeprefix("relu").split("_")
+        return int(block), int(index)
+
+    try:
+        block, index = max(place(name) for name in layers)
+    except ValueError as error:
+        raise UserError(f"config.features.layers: {', '.join(layers)}: write them as conv5_4.") from error
+    return f"conv{block}_{index}"
+
+
+def losses(config: Mapping[str, Any], extract: Any, layers: Mapping[str, float]) -> dict[str, Any]:
+    """{name: (weight, function of (output, batch, frozen))} from the section `losses`."""
+
+    def pixel_loss(fn):
+        return lambda output, batch, frozen: fn(output, batch["hq"])
+
+    def feature_loss(fn):
+        def values(output, batch, frozen):
+            target = jax.lax.stop_gradient(extract(frozen["features"], batch["hq"]))
+            found = fn(extract(frozen["features"], output), target)
+            return sum(layers[name] * jnp.mean(value) for name, value in found.items())
+
+        return values
+
+    def segment_loss(*, ignore: int):
+        return lambda output, batch, frozen: classification.cross_entropy(
+            output, batch["label"], ignore=ignore
+        )
+
+    made = {}
+    for name, section in config.items():
+        where, options = f"losses.{name}", rest(section, "name", "weight")
+        if section["name"] in PIXEL:
+            fn = pixel_loss(functools.partial(PIXEL[section["name"]], **options))
+        elif section["name"] in FEATURE:
+            fn = feature_loss(FEATURE[section["name"]])
+        elif section["name"] == "cross_entropy":
+            fn = call(segment_loss, options, where)
+        else:
+            pick(dict.fromkeys([*PIXEL, *FEATURE, "cross_entropy"]), section["name"], f"{where}.name")
+        made[name] = (float(section["weight"]), fn)
+    return made
+
+
+def rules(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The adversarial and auxiliary-classifier losses of `gan`, from their sections."""
+    section = config["adversarial"]
+    of_gen, of_disc = pick(ADVERSARIAL, section["name"], "adversarial.name")
+    gen = {"adversarial": (section["weight"], lambda r, f, b: of_gen(r["gan"], f["gan"]))}
+    disc = {"adversarial_disc": (1.0, lambda r, f, b: of_disc(r["gan"], f["gan"]))}
+    if "classification" in config:
+        # background crops may hold other classes, so label 0 says nothing
+        entropy = functools.partial(classification.cross_entropy, ignore=0)
+        weight = config["classification"]["weight"]
+        gen["classification"] = (weight, lambda r, f, b: entropy(f["class"], b["label"]))
+        disc["classification_real"] = (1.0, lambda r, f, b: entropy(r["class"], b["label"]))
+        disc["classification_fake"] = (1.0, lambda r, f, b: entropy(f["class"], b["label"]))
+    return {"gen_rules": gen, "disc_rules": disc, "logit": lambda output: output["gan"]}
+
+
+def algorithm(config: Mapping[str, Any], extract: Any, layers: Mapping[str, float]) -> Algorithm:
+    """The training method with its wrappers: degradation inside, then accumulation, then EMA."""
+    dtype = pick(DTYPES, config["precision"], "precision")
+    nets = {
+        name: network(section, f"networks.{name}", dtype=dtype)
+        for name, section in config["networks"].items()
+    }
+    parts = config["accumulate"]
+    movers = {
+        name: optimiser(section, f"optimisers.{name}", parts=parts)
+        for name, section in config["optimisers"].items()
+    }
+    content, inputs = losses(config["losses"], extract, layers), tuple(config["inputs"])
+    if config["algorithm"] == "gan":
+        made = gan(
+            gen=nets["gen"], disc=nets["disc"], inputs=inputs, losses=content, optimisers=movers,
+            **rules(config),
+        )  # fmt: skip
+    else:
+        pick({"gan": None, "supervised": None}, config["algorithm"], "algorithm")
+        made = supervised(
+            network=nets["gen"], inputs=inputs, losses=content, optimiser=movers["gen"],
+            finish=pick(FINISH, config["finish"], "finish"),
+        )  # fmt: skip
+    if "degradation" in config:
+        section = config["degradation"]
+        pick({"bicubic": None}, section["name"], "degradation.name")
+        options = rest(section, "name", "margin")
+        made = wrap.degrade(
+            made, margin=section["margin"], scale=section["scale"],
+            degradation=functools.partial(bicubic, **options),
+        )  # fmt: skip
+    if parts > 1:
+        made = wrap.accumulate(made, parts=parts)
+    return wrap.ema(made, decay=config["ema"]) if config["ema"] else made

@@ -1,0 +1,235 @@
+"""Saving and restoring: orbax checkpoints of the whole `State`, and weight files of one network.
+
+This is the only module that talks to orbax. A work folder holds `checkpoints/` (the latest few) and `best/`
+(the one with the best validation metric). Order of precedence when a run starts: its own latest
+checkpoint, else the weights that the config names for a network, else random weights.
+"""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import safetensors
+from safetensors.numpy import save_file
+
+from jaxsr.state import State
+from jaxsr.types import Tree, UserError
+
+# sections of a config that change how a run is watched or placed, but not the weights that it makes
+WATCHING = ("train.", "evaluation.", "data.root", "data.workers", "data.cache_mib")
+
+
+def manager(folder: Path, *, keep: int) -> ocp.CheckpointManager:
+    """An orbax manager that keeps the `keep` latest checkpoints of a folder; leftovers of a kill are cleared."""
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, create=True, cleanup_tmp_directories=True
+    )
+    try:
+        return ocp.CheckpointManager(folder.absolute(), options=options)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): name another folder with --workdir."
+        ) from error
+
+
+def save(to: ocp.CheckpointManager, state: State, notes: Mapping[str, Any]) -> None:
+    """Saves the state and JSON notes under the state's step; returns while the writing goes on."""
+    step = int(state.step)
+    if step in to.all_steps():
+        return  # a run that was killed between this save and its next step repeats the step before it
+    try:
+        to.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(dict(notes))),
+        )
+    except OSError as error:
+        raise UserError(
+            f"the checkpoint of step {step} cannot be written to {to.directory} ({error.strerror}); "
+            "earlier ones are untouched: free some space and run the same command again."
+        ) from error
+
+
+def restore(source: ocp.CheckpointManager, target: State) -> tuple[State, dict[str, Any]] | None:
+    """The latest checkpoint as (state, notes), or None where there is none.
+
+    target: a state of `jax.ShapeDtypeStruct` with shardings; arrays arrive placed like it.
+    Raises UserError where the checkpoint is truncated or belongs to another network.
+    """
+    step = source.latest_step()
+    if step is None:
+        return None
+    where = Path(source.directory) / str(step)
+    try:
+        held = source.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(target), notes=ocp.args.JsonRestore()
+            ),
+        )
+    except Exception as error:  # orbax, tensorstore and json raise types of their own
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"the checkpoint {where} cannot be read: it is truncated or of another network ({reason}). "
+            "Remove that folder to go on from the one before, or name another --workdir."
+        ) from error
+    return held.state, held.notes
+
+
+def read_notes(source: ocp.CheckpointManager) -> dict[str, Any] | None:
+    """The JSON notes of the latest checkpoint alone, or None."""
+    step = source.latest_step()
+    if step is None:
+        return None
+    return source.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())).notes
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}, with tuples as lists, as JSON reads them back."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def check_config(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Writes the config into a new work folder; refuses a folder whose config differs in what matters.
+
+    Raises UserError that names the keys with both values, or that the folder belongs to another experiment.
+    """
+    path = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            if (workdir / "checkpoints").exists():
+                raise UserError(
+                    f"{workdir} has checkpoints but no config.json: it is not a work folder of jaxsr; "
+                    "name another --workdir."
+                )
+            write_text(path, json.dumps(config, indent=1, sort_keys=True))
+            return
+        saved = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f"{workdir} cannot be written ({error.strerror}): name another folder with --workdir."
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON any more: restore it, or name another --workdir.") from error
+    old, new = flatten(saved), flatten(config)
+    if old.get("name") != new["name"]:
+        raise UserError(
+            f"{workdir} holds the experiment {old.get('name')!r}, not {new['name']!r}: "
+            "name another --workdir."
+        )
+    differ = [
+        f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not key.startswith(WATCHING)
+    ]
+    if differ:
+        raise UserError(
+            f"{workdir} was started with another config: {', '.join(differ)}. "
+            "Use the old values, or name another --workdir."
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one move, so that a kill leaves the old one or the new one."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def provenance() -> dict[str, str]:
+    """Versions of the libraries that decide the numbers, and the git revision («unknown» outside a checkout)."""
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return versions | {
+        "git": asked.stdout.strip() or "unknown",
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, Any]) -> None:
+    """Writes the variables of one network as safetensors; names are tree paths joined by «/».
+
+    card: JSON values kept in the file's header under `card`: at least `network`, its constructor's section.
+    """
+    flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
+    arrays = {name: np.ascontiguousarray(value) for name, value in sorted(flat.items())}
+    temporary = path.with_suffix(".part")
+    save_file(arrays, temporary, metadata={"card": json.dumps(dict(card), sort_keys=True)})
+    os.replace(temporary, path)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:
+    """Reads what `save_weights` wrote: (variables, card). Nothing in the file is executed.
+
+    Raises UserError where the file is missing, truncated, or not one of ours.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no weight file {path}: check the name.")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as held:
+            card = (held.metadata() or {}).get("card")
+            arrays = {name: held.get_tensor(name) for name in held.keys()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}): fetch it again.") from error
+    if card is None:
+        raise UserError(f"{path} has no jaxsr card in its header: it was not written by jaxsr.")
+    return flax.traverse_util.unflatten_dict(arrays, sep="/"), json.loads(card)
+
+
+def load_run(workdir: Path, network: str = "gen") -> tuple[dict[str, Tree], dict[str, Any]]:
+    """Variables and card of one network of a run: its best checkpoint, else its latest; averaged weights
+    where the run keeps them. Raises UserError where the folder holds no checkpoint.
+    """
+    for name in ("best", "checkpoints"):
+        if not (workdir / name).is_dir():
+            continue
+        with manager(workdir / name, keep=1000) as source:
+            step = source.latest_step()
+            if step is None:
+                continue
+            held = source.restore(
+                step,
+                args=ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore()),
+            )
+        state, config = held.state, held.notes["config"]
+        averaged = network == "gen" and "ema" in state["extra"]
+        variables = {"params": state["extra"]["ema"] if averaged else state["params"][network]}
+        if network in state["extra"].get("batch_stats", {}):
+            variables["batch_stats"] = state["extra"]["batch_stats"][network]
+        card = {"network": config["networks"][network], "step": step, "config": config}
+        return variables, card
+    raise UserError(f"{workdir} holds no checkpoint: name a work folder of a run, or a weight file.")
+
+
+def warm_start(drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str) -> dict[str, Tree]:
+    """`loaded` in the place of the drawn variables; UserError that names the first tensors that do not fit."""
+    old = flax.traverse_util.flatten_dict(drawn, sep="/")
+    new = flax.traverse_util.flatten_dict(loaded, sep="/")
+    wrong = sorted(
+        name for name in old.keys() | new.keys()
+        if name not in old or name not in new or old[name].shape != new[name].shape
+    )  # fmt: skip
+    if wrong:
+        raise UserError(
+            f"{source} does not fit the network of the config: {len(wrong)} tensors differ, first "
+            f"{', '.join(wrong[:3])}. Name weights of the same network and size."
+        )
+    return loaded

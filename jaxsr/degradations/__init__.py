@@ -1,0 +1,1 @@
+"""Degradations: functions of (key, hq) that return lq."""

@@ -1,0 +1,1 @@
+"""Weight files of other frameworks to Flax parameter trees and back."""

@@ -1,0 +1,91 @@
+"""Where the numbers of a run go: the console, `metrics.jsonl`, and TensorBoard files without TensorFlow."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorboardX
+
+from jaxsr.types import UserError
+
+
+class Log(NamedTuple):
+    """The open files of one run."""
+
+    path: Path
+    board: tensorboardX.SummaryWriter
+
+
+def open_log(workdir: Path, *, start: int) -> Log:
+    """Opens the logs of a work folder at step `start`; what a killed run wrote after that step is dropped."""
+    path = workdir / "metrics.jsonl"
+    try:
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _step(line) <= start]
+            path.write_text("".join(line + "\n" for line in kept if _step(line) >= 0))
+        board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+    except OSError as error:
+        raise UserError(
+            f"{workdir} cannot be written ({error.strerror}): name another folder with --workdir."
+        ) from error
+    return Log(path, board)
+
+
+def _step(line: str) -> int:
+    """The step of one line of metrics.jsonl, or -1 for a line that a kill cut short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return -1
+
+
+def scalars(log: Log, step: int, values: Mapping[str, float]) -> None:
+    """Appends one row {"step": …, name: value, …} to the JSON lines and the scalars to TensorBoard."""
+    row = {"step": step} | {name: float(value) for name, value in values.items()}
+    try:
+        with log.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in values.items():
+            log.board.add_scalar(name, float(value), step)
+    except OSError as error:
+        raise UserError(
+            f"{log.path} cannot be written ({error.strerror}); checkpoints saved before are untouched: "
+            "free some space and run the same command again."
+        ) from error
+
+
+def picture(log: Log, step: int, name: str, image: np.ndarray) -> None:
+    """Shows an image, uint8 [h, w, 3], in TensorBoard."""
+    log.board.add_image(name, image, step, dataformats="HWC")
+
+
+def close(log: Log) -> None:
+    """Flushes and closes the files."""
+    log.board.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss, or m:ss under an hour."""
+    whole = int(round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def progress(step: int, steps: int, rate: float, shown: Mapping[str, float]) -> str:
+    """One console line: step, share done, seconds a step, time left, and the totals.
+
+    rate: seconds per step over the last log interval.
+    """
+    numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+    left = duration(rate * (steps - step))
+    stamp = time.strftime("%H:%M:%S")
+    return f"{stamp}  step {step}/{steps} ({100 * step // steps} %)  {rate:.2f} s/step  left {left}  {numbers}"
+
+
+def say(text: Any) -> None:
+    """Prints one line at once, also into a pipe."""
+    print(text, flush=True)

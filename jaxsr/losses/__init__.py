@@ -1,0 +1,1 @@
+"""Loss functions: a value per element or example; the caller reduces and weighs."""

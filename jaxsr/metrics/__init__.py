@@ -1,0 +1,1 @@
+"""Scores of images and label maps; every convention is an argument."""

@@ -1,0 +1,1 @@
+"""Networks: one Flax module per file; ``blocks`` holds what they share."""

@@ -1,0 +1,1 @@
+"""Pure image functions: resize, colour, pixel shuffle."""

@@ -1,0 +1,95 @@
+"""Learning-rate schedules and optimisers, stated in the papers' terms (iterations count from 1)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+def constant(*, peak: float) -> Schedule:
+    """The same rate for ever."""
+    return optax.constant_schedule(peak)
+
+
+def multistep(*, peak: float, milestones: Sequence[int], factor: float) -> Schedule:
+    """peak · factor^(number of milestones reached), where iteration m itself has the lower rate already.
+
+    Source: the scheduler is stepped before the update, as in XPixelGroup/BasicSR codes/train.py (9fd09d4).
+    """
+    return optax.piecewise_constant_schedule(
+        peak, {milestone - 1: factor for milestone in milestones}
+    )
+
+
+def cosine(*, peak: float, warmup: int, steps: int, final: float) -> Schedule:
+    """Linear from 0 to `peak` over `warmup` steps, then half a cosine to `final` at step `steps`."""
+    return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps, final)
+
+
+class DelayedState(NamedTuple):
+    """Number of updates seen, and the state of the delayed transformation."""
+
+    count: jax.Array
+    inner: Any
+
+
+def delayed(inner: optax.GradientTransformation, *, steps: int) -> optax.GradientTransformation:
+    """No update and an untouched inner state for the first `steps` updates, then `inner`.
+
+    A learning rate of zero would be something else: Adam's moments would move.
+    """
+
+    def init(params: Any) -> DelayedState:
+        return DelayedState(jnp.zeros([], jnp.int32), inner.init(params))
+
+    def update(updates: Any, state: DelayedState, params: Any = None):
+        moved, new = inner.update(updates, state.inner, params)
+        active = state.count >= steps
+        moved = jax.tree.map(lambda u: jnp.where(active, u, jnp.zeros_like(u)), moved)
+        kept = jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state.inner)
+        return moved, DelayedState(state.count + 1, kept)
+
+    return optax.GradientTransformation(init, update)
+
+
+def adam(*, rate: Schedule, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """Adam as in its paper: eps outside the root, no weight decay."""
+    return optax.adam(rate, b1=b1, b2=b2, eps=eps)
+
+
+def grouped_adam(
+    *,
+    rate: Schedule,
+    group_rate: Schedule,
+    freeze: int,
+    b1: float,
+    b2: float,
+    eps: float,
+    in_group: Callable[[tuple[str, ...]], bool],
+) -> optax.GradientTransformation:
+    """Adam with two groups of parameters: one with its own rate, the rest frozen at first.
+
+    rate, group_rate: of the rest and of the group; both count every iteration
+    freeze:           the rest takes no step, and its moments stay zero, while iteration ≤ freeze
+    in_group:         path of a parameter -> whether it is in the group
+    """
+
+    def labels(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: "group" if in_group(tuple(str(p.key) for p in path)) else "rest", params
+        )
+
+    moments = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+    return optax.partition(
+        {
+            "group": optax.chain(moments, optax.scale_by_learning_rate(group_rate)),
+            "rest": optax.chain(
+                delayed(moments, steps=freeze), optax.scale_by_learning_rate(rate)
+            ),
+        },
+        labels,
+    )

@@ -1,0 +1,290 @@
+"""The loop: restore → batch → step → log → evaluate → save. It knows no paper."""
+
+import contextlib
+import functools
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from clu import parameter_overview
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jaxsr import checkpoint, logs
+from jaxsr.state import State, step_key, stream
+from jaxsr.types import Algorithm, Batch, Tree, UserError
+
+# the totals among the metrics, which the console line shows; the files hold all of them
+TOTALS = ("loss", "loss/gen", "loss/disc", "D(real)", "D(fake)", "grad_norm/gen")
+
+
+class Loop(NamedTuple):
+    """How long a run is, and how often it reports; none of it changes the weights.
+
+    steps: number of steps; log_every, eval_every, checkpoint_every: intervals in steps (eval_every 0:
+    at the end only); keep: checkpoints kept; best: name of the validation metric whose best checkpoint is
+    kept («» for none); best_mode: "max" or "min"
+    """
+
+    steps: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep: int
+    best: str
+    best_mode: str
+
+
+class Experiment(NamedTuple):
+    """What `build` makes of a config, and all that the loop knows.
+
+    algorithm: the three functions
+    frozen:    weights that are used and not trained
+    batches:   step -> closeable iterator of host batches from that step on; batch i depends on (seed, i)
+    evaluate:  (predict, step, folder) -> (mean metrics, picture uint8 [h, w, 3]); writes its own files
+    report:    folder -> text shown at the end of a run
+    loop:      lengths and intervals
+    seed:      of keys and data
+    config:    the config as JSON values
+    """
+
+    algorithm: Algorithm
+    frozen: Tree
+    batches: Callable[[int], Any]
+    evaluate: Callable[[Callable[[Batch], np.ndarray], int, Path], tuple[dict[str, float], np.ndarray]]
+    report: Callable[[Path], str]
+    loop: Loop
+    seed: int
+    config: Mapping[str, Any]
+
+
+class Placement(NamedTuple):
+    """Where arrays live: the batch split over the mesh axis `data`, everything else on every device."""
+
+    batch: NamedSharding
+    everywhere: NamedSharding
+
+
+def placement() -> Placement:
+    """A one-axis mesh over all devices. Auto axes: pixel shuffle reshapes, which Explicit axes refuse."""
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return Placement(
+        NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    )
+
+
+def put(batch: Batch, place: Placement) -> dict[str, jax.Array]:
+    """A host batch on the devices, split over `data`; UserError where it cannot be split evenly."""
+    devices = place.batch.mesh.size
+    for name, array in batch.items():
+        if array.shape[0] * jax.process_count() % devices:
+            raise UserError(
+                f"a batch of {array.shape[0]} ({name}) cannot be split over {devices} devices: "
+                "make config.data.batch a multiple of their number."
+            )
+    return {
+        name: jax.make_array_from_process_local_data(place.batch, array)
+        for name, array in batch.items()
+    }
+
+
+def evaluate(experiment: Experiment, workdir: Path) -> None:
+    """Evaluates the best network of a work folder, or the latest where none was kept, and reports.
+
+    Raises UserError where the folder holds no checkpoint of this experiment.
+    """
+    checkpoint.check_config(workdir, experiment.config)
+    place = placement()
+    with contextlib.ExitStack() as stack:
+        held = None
+        for name in ("best", "checkpoints"):
+            if held is None and (workdir / name).is_dir():
+                source = checkpoint.manager(workdir / name, keep=experiment.loop.keep)
+                stack.callback(source.close)
+                held = checkpoint.restore(source, shapes(experiment, place)[0])
+        if held is None:
+            raise UserError(f"{workdir} holds no checkpoint: train first, or name another --workdir.")
+        frozen = jax.device_put(experiment.frozen, place.everywhere)
+        predict = predictor(
+            experiment.algorithm, held[0], frozen, seed=experiment.seed, place=place
+        )
+        logs.say(f"evaluating step {int(held[0].step)}")
+        experiment.evaluate(predict, int(held[0].step), workdir / "evaluation")
+    logs.say(experiment.report(workdir))
+
+
+def train(experiment: Experiment, workdir: Path) -> State:
+    """Runs an experiment to its last step, from the latest checkpoint in `workdir` where there is one.
+
+    SIGTERM and Ctrl-C save and return early. Raises UserError for a work folder of another experiment, a
+    checkpoint that cannot be read, and a loss or gradient that is not finite.
+    """
+    checkpoint.check_config(workdir, experiment.config)
+    loop, place = experiment.loop, placement()
+    with contextlib.ExitStack() as stack:
+        latest = checkpoint.manager(workdir / "checkpoints", keep=loop.keep)
+        stack.callback(latest.close)
+        best = checkpoint.manager(workdir / "best", keep=1)
+        stack.callback(best.close)
+        state = start(experiment, latest, place)
+        first = int(state.step)
+        log = logs.open_log(workdir, start=first)
+        stack.callback(logs.close, log)
+        frozen = jax.device_put(experiment.frozen, place.everywhere)
+        visit = functools.partial(_evaluate, experiment, workdir, log, best, frozen, place)
+        if first >= loop.steps:
+            logs.say(f"{workdir} has all its {loop.steps} steps; evaluating.")
+            visit(state)
+        else:
+            state = _steps(experiment, workdir, state, frozen, place, latest, log, visit)
+        latest.wait_until_finished()
+        best.wait_until_finished()
+    if int(state.step) >= loop.steps:
+        logs.say(experiment.report(workdir))
+    return state
+
+
+def shapes(experiment: Experiment, place: Placement) -> tuple[State, Callable[[], State]]:
+    """The abstract state of an experiment, placed, and a function that makes the fresh one under jit."""
+    with contextlib.closing(experiment.batches(0)) as batches:
+        batch = put(next(batches), place)
+    key = stream(step_key(experiment.seed, 0), "init")
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place.everywhere),
+        jax.eval_shape(experiment.algorithm.init, key, batch),
+    )
+    init = jax.jit(experiment.algorithm.init, out_shardings=place.everywhere)
+    return abstract, functools.partial(init, key, batch)
+
+
+def start(experiment: Experiment, latest: Any, place: Placement) -> State:
+    """The state to go on from: the latest checkpoint, else a fresh one."""
+    abstract, fresh = shapes(experiment, place)
+    held = checkpoint.restore(latest, abstract)
+    if held is not None:
+        logs.say(f"resuming from step {int(held[0].step)}")
+        return held[0]
+    state = fresh()
+    for name, params in state.params.items():
+        logs.say(f"{name}: {parameter_overview.count_parameters(params):,} parameters")
+    return state
+
+
+def _steps(experiment, workdir, state, frozen, place, latest, log, visit) -> State:
+    """The steps of a run from the state's own on."""
+    loop, first = experiment.loop, int(state.step)
+    step = jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=place.everywhere)
+    notes = {"config": dict(experiment.config), "versions": checkpoint.provenance()}
+    pending: list[tuple[int, Any]] = []
+    clock = time.monotonic()
+    with contextlib.closing(experiment.batches(first)) as batches, stop_requested() as stopped:
+        for number in range(first, loop.steps):
+            batch = put(next(batches), place)
+            state, metrics = step(step_key(experiment.seed, number), state, batch, frozen)
+            pending.append((number + 1, metrics))
+            done = number + 1
+            last = done == loop.steps or bool(stopped)
+            due = functools.partial(_due, done, last)
+            # nothing is saved or evaluated before all metrics up to here were seen to be finite
+            if due(loop.log_every) or due(loop.eval_every) or due(loop.checkpoint_every):
+                means = collect(pending, experiment, workdir, latest)
+                rate = (time.monotonic() - clock) / len(pending)
+                logs.scalars(log, done, means | {"seconds_per_step": rate})
+                shown = {name: means[name] for name in TOTALS if name in means}
+                logs.say(logs.progress(done, loop.steps, rate, shown))
+                pending.clear()
+            if done == loop.steps or (loop.eval_every and done % loop.eval_every == 0):
+                visit(state)
+            if due(loop.checkpoint_every):
+                checkpoint.save(latest, state, notes)
+            if not pending:
+                clock = time.monotonic()
+            if stopped:
+                latest.wait_until_finished()
+                logs.say(f"{stopped[0]}: saved at step {done}; run the same command to go on.")
+                break
+    return state
+
+
+def _due(done: int, last: bool, every: int) -> bool:
+    return last or (every > 0 and done % every == 0)
+
+
+def collect(pending, experiment: Experiment, workdir: Path, latest: Any) -> dict[str, float]:
+    """Means of the metrics of some steps, brought to the host at once.
+
+    Raises UserError at the first value that is not finite, after writing the batch of that step to
+    `nonfinite_step_<n>.npz`. The state is not saved, so the latest checkpoint stays the last finite one.
+    """
+    held = jax.device_get([metrics for _, metrics in pending])
+    for (done, _), metrics in zip(pending, held, strict=True):
+        wrong = sorted(name for name, value in metrics.items() if not np.isfinite(value))
+        if not wrong:
+            continue
+        path = workdir / f"nonfinite_step_{done}.npz"
+        with contextlib.closing(experiment.batches(done - 1)) as batches:
+            np.savez(path, **next(batches))
+        latest.wait_until_finished()
+        kept = latest.latest_step()
+        raise UserError(
+            f"step {done}: {', '.join(wrong)} is not finite; its batch is in {path}. "
+            + (f"The checkpoint of step {kept} is kept. " if kept else "Nothing was saved before it. ")
+            + "Lower the learning rate, or look at the batch."
+        )
+    return {name: float(np.mean([metrics[name] for metrics in held])) for name in held[0]}
+
+
+def predictor(
+    algorithm: Algorithm, state: State, frozen: Tree, *, seed: int, place: Placement
+) -> Callable[[Batch], np.ndarray]:
+    """`predict` of a state as a function from a host batch to a host array, jitted once per shape."""
+    jitted = jax.jit(algorithm.predict)
+    key = stream(step_key(seed, int(state.step)), "predict")
+
+    def predict(batch: Batch) -> np.ndarray:
+        return np.asarray(jitted(key, state, jax.device_put(dict(batch), place.everywhere), frozen))
+
+    return predict
+
+
+def _evaluate(experiment, workdir, log, best, frozen, place, state) -> None:
+    """One visit of the validation images: files, TensorBoard, and the best checkpoint so far."""
+    step, loop = int(state.step), experiment.loop
+    predict = predictor(experiment.algorithm, state, frozen, seed=experiment.seed, place=place)
+    means, sheet = experiment.evaluate(predict, step, workdir / "evaluation")
+    logs.scalars(log, step, {f"evaluation/{name}": value for name, value in means.items()})
+    logs.picture(log, step, "evaluation", sheet)
+    logs.say("  ".join([f"evaluation at step {step}:"] + [f"{n} {v:.4f}" for n, v in means.items()]))
+    if not loop.best:
+        return
+    if loop.best not in means:
+        raise UserError(
+            f"config.train.best is {loop.best!r}, but the evaluation gives {', '.join(means)}: name one."
+        )
+    value, old = means[loop.best], checkpoint.read_notes(best)
+    sign = 1 if loop.best_mode == "max" else -1
+    if old is None or sign * value > sign * old["value"]:
+        checkpoint.save(best, state, {"metric": loop.best, "value": value, "config": dict(experiment.config)})
+
+
+@contextlib.contextmanager
+def stop_requested() -> Iterator[list[str]]:
+    """A list that gets the signal's name once SIGTERM or Ctrl-C arrives; a second one acts as usual."""
+    received: list[str] = []
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _) -> None:
+        received.append(signal.Signals(number).name)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
