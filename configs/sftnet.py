@@ -69,7 +69,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "disc": adam | {"rate": {"name": "multistep", "peak": 1e-4, "milestones": (200,), "factor": 0.5}},
     }  # fmt: skip
     config.data = {
-        "root": "", "batch": 4, "workers": 0, "cache_mib": 2048, "max_broken": 0.01, "min_size": 96,
+        "root": "", "batch": 4, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {"name": "sft_sample", "size": 96, "scale": 4, "ratios": (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)},
         "train": {
             "scenes": {

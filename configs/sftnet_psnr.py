@@ -48,7 +48,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.degradation = {"name": "bicubic", "scale": 4, "border": "mirror", "quantise": True, "margin": 8}
     config.data = {
-        "root": "", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01, "min_size": 112,
+        "root": "", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {"name": "crop", "size": 96, "margin": 8, "flips": ("horizontal", "vertical", "transpose")},
         "train": {
             "photographs": {
@@ -82,7 +82,6 @@ def get_config(preset: str = "") -> ConfigDict:
 def shipped(config: ConfigDict) -> None:
     """BSDS500 without BSD100 and Set5's «woman», T91, MSRC v2 and DIV2K's LR test images, under data.root."""
     config.data.root = "datasets"
-    config.data.min_size = 112
     del config.data.train["photographs"]
     config.data.train.bsds500 = {
         "kind": "folder", "path": "bsds500/images", "include": "", "weight": 0.6,

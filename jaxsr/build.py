@@ -39,8 +39,13 @@ LISTS = ("include", "exclude")  # likewise where they are paths; a bare name is 
 def experiment(config: ml_collections.ConfigDict) -> Experiment:
     """Everything that `train.train` needs, from a config; what is wrong in it raises UserError."""
     plain = config.to_dict()
-    extract, held, layers = features(plain["features"]) if "features" in plain else (None, {}, {})
     data, seed = plain["data"], plain["seed"]
+    # the method first: a mistake in the config should not wait for images to be read
+    extract, held, layers = features(plain["features"]) if "features" in plain else (None, {}, {})
+    method = algorithm(plain, extract, layers)
+    loop = call(Loop, plain["train"], "train")
+    make = pick(TRANSFORMS, data["transform"]["name"], "data.transform.name")
+    transform = call(make, rest(data["transform"], "name"), "data.transform")
     maps = segmenter(plain["prior"]) if "prior" in plain else None
     groups = [
         (samples(data, "train", name, maps), section["weight"])
@@ -49,20 +54,16 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     held_out = [s for name in data["test"] for s in samples(data, "test", name, maps)]
     sources.check_leak([s for group, _ in groups for s in group], held_out)
     dataset = pipeline.batches(
-        groups, seed=seed, batch_size=data["batch"],
-        transform=call(
-            pick(TRANSFORMS, data["transform"]["name"], "data.transform.name"),
-            rest(data["transform"], "name"), "data.transform",
-        ),
+        groups, seed=seed, batch_size=data["batch"], transform=transform,
         shard=(jax.process_index(), jax.process_count()),
     )  # fmt: skip
     return Experiment(
-        algorithm=algorithm(plain, extract, layers),
+        algorithm=method,
         frozen={"features": held} if extract else {},
         batches=functools.partial(pipeline.iterate, dataset, workers=data["workers"]),
         evaluate=evaluation(plain, held_out, extract, held),
         report=evaluate.report,
-        loop=call(Loop, plain["train"], "train"),
+        loop=loop,
         seed=seed,
         config=plain,
     )
@@ -84,7 +85,7 @@ def samples(
         items,
         class_table=section.get("class_table") or None,
         max_broken=data["max_broken"],
-        min_size=data["min_size"],
+        min_size=smallest(data["transform"]) if part == "train" else 0,
         cache_mib=data["cache_mib"],
         report=logs.say,
     )
@@ -95,6 +96,12 @@ def samples(
         return held
     folder = Path(data["root"]) / section.get("maps", "")
     return tuple(with_prior(sample, kind, folder, maps) for sample in held)
+
+
+def smallest(transform: Mapping[str, Any]) -> int:
+    """The pixels that a transform needs of the shorter side of an image; the segmenter's pads instead."""
+    padded = transform["name"] == "segmentation_crop"
+    return 0 if padded else transform["size"] + 2 * transform.get("margin", 0)
 
 
 def with_prior(sample: dict[str, Any], kind: str, folder: Path, maps: Any) -> dict[str, Any]:

@@ -214,7 +214,10 @@ def load_run(workdir: Path, network: str = "gen") -> tuple[dict[str, Tree], dict
         variables = {"params": state["extra"]["ema"] if averaged else state["params"][network]}
         if network in state["extra"].get("batch_stats", {}):
             variables["batch_stats"] = state["extra"]["batch_stats"][network]
-        card = {"network": config["networks"][network], "step": step, "config": config}
+        card = {
+            "network": config["networks"][network], "step": step, "config": config,
+            "versions": held.notes["versions"],
+        }  # fmt: skip
         return variables, card
     raise UserError(f"{workdir} holds no checkpoint: name a work folder of a run, or a weight file.")
 

@@ -1,6 +1,5 @@
 """The command line: `python -m jaxsr.main --config=configs/sftnet.py [--workdir=…] [--config.key=value]`."""
 
-import difflib
 import re
 import sys
 from pathlib import Path
@@ -22,20 +21,30 @@ MODE = flags.DEFINE_enum(
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """Parses the flags; what is wrong with them is one sentence, with the nearest valid key."""
+    """Parses the flags; what is wrong with them is one sentence, with the nearest valid name."""
     try:
-        return flags.FLAGS(arguments)
-    except (AttributeError, KeyError, ValueError, TypeError, OSError, flags.Error) as error:
-        fail(_explain(error, arguments))
+        remaining = flags.FLAGS(arguments)
+        if CONFIG.value is not None:
+            CONFIG.value.to_dict()  # a file that could not be loaded is reported at first use
+    except (AttributeError, KeyError) as error:
+        fail(_unknown_key(str(error), arguments))
+    except OSError:
+        named = next((a for a in arguments if re.match("--?config[= ]?", a)), "--config")
+        fail(f"{named}: there is no such config file; name one of configs/, as --config=configs/sftnet.py.")
+    except (ValueError, TypeError, flags.Error) as error:
+        # ml_collections puts the traceback of a config file into its message; its last line is the sentence
+        fail(" ".join(str(error).split()).split("ValueError: ")[-1])
+    return remaining
 
 
-def _explain(error: Exception, arguments: list[str]) -> str:
-    """What a flag error means, in one line."""
-    text = " ".join(str(error).split())
-    key = re.search(r"config\.([\w.]+)", " ".join(arguments) if "config." not in text else text)
-    if isinstance(error, (AttributeError, KeyError)) and key:
-        return f"{text.strip(chr(39) + chr(34))}"
-    return text
+def _unknown_key(message: str, arguments: list[str]) -> str:
+    """The sentence for an override of a key that the config has not."""
+    words = re.findall(r"\w+", message)
+    key = words[0] if words else message
+    given = next((a.split("=")[0] for a in arguments if key in a), f"--config.{key}")
+    near = re.search(r'Did you mean \\?"(\w+)', message)
+    hint = f" (did you mean {near.group(1)!r}?)" if near else ""
+    return f"{given} names no key of the config{hint}."
 
 
 def fail(sentence: str) -> None:

@@ -177,7 +177,6 @@ def _steps(experiment, workdir, state, frozen, place, latest, log, visit) -> Sta
     """The steps of a run from the state's own on."""
     loop, first = experiment.loop, int(state.step)
     step = jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=place.everywhere)
-    notes = {"config": dict(experiment.config), "versions": checkpoint.provenance()}
     pending: list[tuple[int, Any]] = []
     clock = time.monotonic()
     with contextlib.closing(experiment.batches(first)) as batches, stop_requested() as stopped:
@@ -199,7 +198,7 @@ def _steps(experiment, workdir, state, frozen, place, latest, log, visit) -> Sta
             if done == loop.steps or (loop.eval_every and done % loop.eval_every == 0):
                 visit(state)
             if due(loop.checkpoint_every):
-                checkpoint.save(latest, state, notes)
+                checkpoint.save(latest, state, notes(experiment))
             if not pending:
                 clock = time.monotonic()
             if stopped:
@@ -207,6 +206,11 @@ def _steps(experiment, workdir, state, frozen, place, latest, log, visit) -> Sta
                 logs.say(f"{stopped[0]}: saved at step {done}; run the same command to go on.")
                 break
     return state
+
+
+def notes(experiment: Experiment) -> dict[str, Any]:
+    """What a checkpoint holds beside the state: the config as JSON, versions and git revision."""
+    return {"config": dict(experiment.config), "versions": checkpoint.provenance()}
 
 
 def _due(done: int, last: bool, every: int) -> bool:
@@ -267,7 +271,7 @@ def _evaluate(experiment, workdir, log, best, frozen, place, state) -> None:
     value, old = means[loop.best], checkpoint.read_notes(best)
     sign = 1 if loop.best_mode == "max" else -1
     if old is None or sign * value > sign * old["value"]:
-        checkpoint.save(best, state, {"metric": loop.best, "value": value, "config": dict(experiment.config)})
+        checkpoint.save(best, state, notes(experiment) | {"metric": loop.best, "value": value})
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsr.data.images import SUFFIXES, content_hash, read_image, read_labels
-from jaxsr.data.tables import IGNORED, OUTDOOR_CLASSES, nearest, read_class_table, read_names
+from jaxsr.data.tables import nearest, read_class_table, read_names
+from jaxsr.outdoor import NAMES, VOID
 from jaxsr.types import UserError
 
 # Real photographs inside two wheels, 512x512 unless said. The grey ones carry texture, not colour.
@@ -141,7 +142,7 @@ def load(
         report: receives one line for each file that is skipped.
     Returns:
         samples, in the order of the items: `name`, `hash` (of the pixels), `size` (H, W), and
-        `hq` uint8 [H, W, 3]; where labelled, `label` uint8 [H, W], 0..7 of `OUTDOOR_CLASSES`
+        `hq` uint8 [H, W, 3]; where labelled, `label` uint8 [H, W], 0..7 of `outdoor.NAMES`
         or 255. Beyond the cache, instead of these two, what `fetch` needs.
     Raises:
         UserError: too many broken files; an image below min_size; a label map of another size than
@@ -203,7 +204,7 @@ def check_leak(train_samples: Iterable[Sample], test_samples: Iterable[Sample]) 
         raise UserError(f"{count} (train = test: {pairs}): exclude them from training.")
 
 
-_IDENTITY = {index: index for index in (*range(len(OUTDOOR_CLASSES)), IGNORED)}
+_IDENTITY = {index: index for index in (*range(len(NAMES)), VOID)}
 
 
 def _decode(item: Item) -> dict[str, np.ndarray]:
@@ -241,7 +242,7 @@ def _map_labels(
                 f"the label map {item.labels} has the value {unknown[0]}, which the class table "
                 "lacks: add it, or name the right table."
             )
-        lut = np.array([table.get(value, IGNORED) for value in range(256)], np.uint8)
+        lut = np.array([table.get(value, VOID) for value in range(256)], np.uint8)
         pixels = {**pixels, "label": lut[pixels["label"]]}
     for array in pixels.values():
         array.setflags(write=False)

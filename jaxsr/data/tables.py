@@ -7,20 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxsr.outdoor import NAMES, VOID
 from jaxsr.types import UserError
-
-# Order of the segmentation output and of the prior maps (SFT-GAN).
-OUTDOOR_CLASSES = (
-    "background",
-    "sky",
-    "water",
-    "grass",
-    "mountain",
-    "building",
-    "plant",
-    "animal",
-)
-IGNORED = 255
 
 
 def read_names(path_or_name: str | os.PathLike) -> tuple[str, ...]:
@@ -42,16 +30,16 @@ def read_class_table(path_or_name: str | os.PathLike) -> dict[int, int]:
 
     Args:
         path_or_name: a CSV file with the header `index,class,outdoor`, or the bare name of one in
-            jaxsr/data/class_tables; `outdoor` is one of `OUTDOOR_CLASSES` or `ignore`.
+            jaxsr/data/class_tables; `outdoor` is one of `outdoor.NAMES` or `ignore`.
     Returns:
-        label value 0..255 -> index in `OUTDOOR_CLASSES`, or 255 for `ignore`.
+        label value 0..255 -> index in `outdoor.NAMES`, or 255 for `ignore`.
     Raises:
         UserError: no such file, another header, an unknown class, a value twice or out of range.
     """
     rows = csv.DictReader(_read_text(path_or_name, "class_tables", ".csv").splitlines())
     if rows.fieldnames != ["index", "class", "outdoor"]:
         raise UserError(f"{path_or_name} must begin with the line index,class,outdoor: add it.")
-    numbers = {name: index for index, name in enumerate(OUTDOOR_CLASSES)} | {"ignore": IGNORED}
+    numbers = {name: index for index, name in enumerate(NAMES)} | {"ignore": VOID}
     table: dict[int, int] = {}
     for row in rows:
         index, outdoor = row["index"], row["outdoor"] or ""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxsr.data.sources import Sample, fetch
-from jaxsr.data.tables import IGNORED, OUTDOOR_CLASSES
 from jaxsr.ops.resize import imresize, modcrop
+from jaxsr.outdoor import DISCRIMINATOR, NAMES, VOID
 from jaxsr.types import UserError
 
 Arrays = dict[str, np.ndarray]
@@ -14,9 +14,6 @@ Arrays = dict[str, np.ndarray]
 Transform = Callable[[Sample, np.random.Generator], Arrays]
 
 FLIPS = ("horizontal", "vertical", "transpose")
-# Class of the prior (order of OUTDOOR_CLASSES) -> class of the discriminator, whose order is
-# background, building, plant, mountain, water, sky, grass, animal (SFT-GAN).
-DISCRIMINATOR_CLASS = (0, 5, 4, 6, 3, 1, 2, 7)
 # A bicubic pixel reads this many low-resolution pixels on each side of its own, up or down.
 _REACH = 2
 
@@ -72,9 +69,9 @@ def sft_sample(
     resized image (mirrored border, not rounded, not clipped), then all are cropped alike. Only the
     part that the crop needs is computed.
 
-    The sample needs `prior`: uint8 [H, W, 8], probability·255 in the order of `OUTDOOR_CLASSES`, or
+    The sample needs `prior`: uint8 [H, W, 8], probability·255 in the order of `outdoor.NAMES`, or
     "background" for an image outside the seven classes. An optional `category` is a class of the
-    discriminator (0 background, 1 building, ..., see `DISCRIMINATOR_CLASS`) for the whole image.
+    discriminator (0 background, 1 building, ..., see `outdoor.DISCRIMINATOR`) for the whole image.
 
     Args:
         size: pixels of the high-resolution crop, a multiple of scale.
@@ -87,7 +84,7 @@ def sft_sample(
     Raises:
         UserError: a size that scale does not divide; when called, a sample without a prior or with
             one of another size.
-    Source: paper section 4.1; XPixelGroup/BasicSR 9fd09d4, codes/data/LRHR_seg_bg_dataset.py.
+    Source: XPixelGroup/BasicSR 9fd09d4, codes/data/LRHR_seg_bg_dataset.py.
     """
     _check_multiple(size, scale)
 
@@ -109,7 +106,7 @@ def sft_sample(
             out = {key: value[:, ::-1] for key, value in out.items()}
         label = sample.get("category")
         if label is None:
-            label = DISCRIMINATOR_CLASS[int(np.argmax(seg.mean((0, 1), dtype=np.float64)))]
+            label = DISCRIMINATOR[int(np.argmax(seg.mean((0, 1), dtype=np.float64)))]
         out = {key: np.ascontiguousarray(value, np.float32) for key, value in out.items()}
         return out | {"label": np.int32(label)}
 
@@ -137,7 +134,7 @@ def segmentation_crop(*, size: int, scale: int = 4, degrade_share: float) -> Tra
         transform giving `lq` float32 [size, size, 3], `label` int32 [size, size], 0..7 or 255.
     Raises:
         UserError: a size that scale does not divide; when called, a sample without labels.
-    Source: SFT-GAN, section 3.3; xinntao/SFTGAN, pytorch_test/test_segmentation.py.
+    Source: the degradation, xinntao/SFTGAN, pytorch_test/test_segmentation.py; the rest is ours.
     """
     _check_multiple(size, scale)
 
@@ -158,13 +155,10 @@ def segmentation_crop(*, size: int, scale: int = 4, degrade_share: float) -> Tra
         label = labels[_nearest(labels.shape, resized, starts, size)].astype(np.int32)
         missing = [(0, size - n) for n in label.shape]
         lq = np.pad(lq, [*missing, (0, 0)], mode="reflect")
-        label = np.pad(label, missing, constant_values=IGNORED)
+        label = np.pad(label, missing, constant_values=VOID)
         if flip:
             lq, label = lq[:, ::-1], label[:, ::-1]
-        return {
-            "lq": np.ascontiguousarray(lq, np.float32),
-            "label": np.ascontiguousarray(label),
-        }
+        return {"lq": np.ascontiguousarray(lq, np.float32), "label": np.ascontiguousarray(label)}
 
     return transform
 
@@ -252,9 +246,9 @@ def _prior(sample: Sample) -> np.ndarray:
     h, w = sample["hq"].shape[:2]
     prior = sample.get("prior")
     if isinstance(prior, str) and prior == "background":
-        one_hot = np.eye(len(OUTDOOR_CLASSES), dtype=np.uint8)[0] * np.uint8(255)
-        return np.broadcast_to(one_hot, (h, w, len(OUTDOOR_CLASSES)))
-    if not isinstance(prior, np.ndarray) or prior.shape != (h, w, len(OUTDOOR_CLASSES)):
+        one_hot = np.eye(len(NAMES), dtype=np.uint8)[0] * np.uint8(255)
+        return np.broadcast_to(one_hot, (h, w, len(NAMES)))
+    if not isinstance(prior, np.ndarray) or prior.shape != (h, w, len(NAMES)):
         raise UserError(f"{sample['name']} has no prior of {w}x{h} pixels: make the priors again.")
     return prior
 
@@ -265,12 +259,7 @@ def _probabilities(prior: np.ndarray) -> np.ndarray:
 
 
 def _window(
-    image: np.ndarray,
-    resized: Sequence[int],
-    starts: Sequence[int],
-    size: int,
-    *,
-    margin: int,
+    image: np.ndarray, resized: Sequence[int], starts: Sequence[int], size: int, *, margin: int
 ) -> tuple[np.ndarray, list[int]]:
     """Part of the linearly resized image: the crop, and margin pixels of the image around it.
 
@@ -296,12 +285,8 @@ def _nearest(
     shape: Sequence[int], resized: Sequence[int], starts: Sequence[int], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Index `array[...]` of the crop of the array resized to the nearest (floor(i·n_in/n_out))."""
-    return np.ix_(
-        *(
-            np.arange(start, min(n_out, start + size)) * n_in // n_out
-            for n_in, n_out, start in zip(shape, resized, starts, strict=True)
-        )
-    )
+    axes = zip(shape, resized, starts, strict=True)
+    return np.ix_(*(np.arange(i, min(n, i + size)) * n_in // n for n_in, n, i in axes))
 
 
 def _cut(array: np.ndarray, offsets: Sequence[int], size: int) -> np.ndarray:

@@ -82,10 +82,7 @@ def test_one_bit_becomes_black_and_white(tmp_path, ending):
 def test_palette_gives_colours_as_image_and_indices_as_labels(tmp_path):
     index = np.arange(12, dtype=np.uint8).reshape(3, 4)
     palette = colours(1, 256, seed=3)[0]
-    image = Image.fromarray(index, mode="P") if False else Image.fromarray(index)
-    image = image.convert("L")
-    paletted = Image.new("P", (4, 3))
-    paletted.putdata(list(image.tobytes()))
+    paletted = Image.frombytes("P", (4, 3), index.tobytes())
     paletted.putpalette(palette.tobytes())
     for bits in (8, 4):  # Pillow packs 16 colours into 4 bits
         path = tmp_path / f"p{bits}.png"
@@ -192,9 +189,8 @@ def test_16_bit_colour_tiff_is_refused(tmp_path, order):
 
 
 def test_other_depths_and_colours_are_refused(tmp_path):
-    tiff = tmp_path / "f.tif"
-    Image.fromarray(np.ones((4, 5), np.float32)).save(tiff)
-    refused(tiff, "floats")
+    Image.fromarray(np.ones((4, 5), np.float32)).save(tmp_path / "f.tif")
+    refused(tmp_path / "f.tif", "floats")
     Image.fromarray(np.ones((4, 5), np.int32)).save(tmp_path / "i.tif")
     refused(tmp_path / "i.tif", "32-bit")
     tifffile.imwrite(tmp_path / "w.tif", np.ones((4, 5), np.uint16), photometric="miniswhite")
@@ -232,10 +228,10 @@ def test_truncated_files_are_refused(tmp_path, ending, share):
 def test_damaged_and_foreign_files_are_refused(tmp_path):
     Image.fromarray(colours(64, 64)).save(tmp_path / "a.png")
     data = bytearray((tmp_path / "a.png").read_bytes())
-    data[len(data) // 2] ^= 255
+    data[len(data) // 2] ^= 255  # inside the compressed pixels
     (tmp_path / "a.png").write_bytes(data)
     refused(tmp_path / "a.png", "damaged")
-    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "text.png").write_text("words")
     refused(tmp_path / "text.png", "not an image")
     refused(tmp_path / "none.png", "cannot be read")
     refused(tmp_path, "cannot be read")

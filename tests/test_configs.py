@@ -1,0 +1,112 @@
+"""Every shipped config: its presets load and are locked, it takes one step, and its program is small."""
+
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxsr import build, train
+from jaxsr.data.tables import read_names
+from jaxsr.state import step_key
+
+NAMES = ("segmenter", "sftnet", "sftnet_psnr")
+TEXT_LIMIT = 5_000_000  # architecture: the lowered program of a step carries no weights
+
+
+def get_config(root, name, preset):
+    return runpy.run_path(str(root / "configs" / f"{name}.py"))["get_config"](preset)
+
+
+def labelled_photographs(folder):
+    """A small stand-in for msrc_v2 with its folders, class values and held-out names."""
+    (folder / "msrc_v2" / "images").mkdir(parents=True)
+    (folder / "msrc_v2" / "labels").mkdir()
+    rng = np.random.default_rng(0)
+    for name in [*read_names("msrc_v2_test"), "1_10_s", "2_11_s"]:
+        image = rng.integers(0, 255, (96, 128, 3), np.uint8)
+        Image.fromarray(image).save(folder / "msrc_v2" / "images" / f"{name}.png")
+        labels = rng.integers(0, 24, (96, 128), np.uint8)
+        Image.fromarray(labels).save(folder / "msrc_v2" / "labels" / f"{name}.png")
+
+
+def test_every_config_is_listed_here(root):
+    assert {path.stem for path in (root / "configs").glob("*.py")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presets_are_locked_and_an_unknown_one_is_named(root, name):
+    for preset in ("", "paper", "tiny"):
+        config = get_config(root, name, preset)
+        assert config.is_locked and config.name == name
+        with pytest.raises((AttributeError, KeyError)):
+            config.train.stepz = 1
+    with pytest.raises(ValueError, match=f"no preset 'papr': configs/{name}.py has .*paper"):
+        get_config(root, name, "papr")
+
+
+def tiny(root, name, folder):
+    config = get_config(root, name, "tiny")
+    if name == "segmenter":
+        labelled_photographs(folder)
+        config.data.root = str(folder)
+    return build.experiment(config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_shrunken_step_moves_every_network_and_evaluates(root, name, tmp_path):
+    made = tiny(root, name, tmp_path)
+    made = made._replace(loop=made.loop._replace(steps=1, checkpoint_every=1, log_every=1))
+    _, fresh = train.shapes(made, train.placement())
+    before = jax.device_get(fresh().params)
+    state = train.train(made, tmp_path / "run")
+    for network, params in state.params.items():
+        moved = [
+            not np.array_equal(a, b)
+            for a, b in zip(jax.tree.leaves(before[network]), jax.tree.leaves(params), strict=True)
+        ]
+        assert any(moved), network
+    assert (tmp_path / "run" / "evaluation" / "step_00000001.png").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lowered_program_carries_no_weights(root, name, tmp_path):
+    """At full width, which is where closed-over weights would show."""
+    config = get_config(root, name, "tiny")
+    full = get_config(root, name, "")
+    with config.unlocked():
+        config.networks = full.networks
+        if name == "sftnet":
+            config.data.transform.size = 96
+    if name == "segmenter":
+        labelled_photographs(tmp_path)
+        config.data.root = str(tmp_path)
+    made = build.experiment(config)
+    place = train.placement()
+    state, _ = train.shapes(made, place)
+    batches = made.batches(0)
+    batch = train.put(next(batches), place)
+    batches.close()
+    lowered = jax.jit(made.algorithm.step).lower(step_key(0, 0), state, batch, made.frozen)
+    assert len(lowered.as_text()) < TEXT_LIMIT
+
+
+def test_paper_preset_of_sftnet_has_every_published_value(root):
+    """specs: sheet of SFT-GAN, sections 4 to 6."""
+    config = get_config(root, "sftnet", "paper")
+    gen, disc = config.optimisers.gen, config.optimisers.disc
+    assert (gen.b1, gen.b2, gen.eps) == (disc.b1, disc.b2, disc.eps) == (0.9, 0.999, 1e-8)
+    assert (gen.rate.peak, gen.group_rate.peak, disc.rate.peak) == (1e-4, 5e-4, 1e-4)
+    for rate in (gen.rate, gen.group_rate, disc.rate):
+        assert tuple(rate.milestones) == (50_000, 100_000, 150_000, 200_000) and rate.factor == 0.5
+    assert gen.freeze == 20_000 and config.train.steps == 600_000
+    assert config.data.batch == 16 and config.data.transform.size == 96
+    assert tuple(config.data.transform.ratios) == (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+    assert {n: s.weight for n, s in config.data.train.items()} == {"ost": 0.9, "div2k": 0.1}
+    assert config.losses.to_dict() == {"perceptual": {"name": "feature_l1", "weight": 1.0}}
+    assert config.adversarial.weight == config.classification.weight == 5e-3
+    assert config.features.name == "vgg19" and config.features.layers.to_dict() == {"conv5_4": 1.0}
+    assert not config.ema and config.train.eval_every == 2000
+    widths = config.networks.gen
+    assert (widths.features, widths.blocks, widths.condition, widths.condition_hidden) == (64, 16, 32, 128)
