@@ -1,8 +1,8 @@
 """The half of `build` that makes the method: networks, features, losses, optimisers, algorithm.
 
-A section of a config is the keyword arguments of a constructor: its `name` picks the constructor from one of
-the tables below, the other keys must be its arguments. An unknown name or key is an error that names the
-nearest one.
+A section of a config is the keyword arguments of a constructor: its `name` picks the constructor
+from one of the tables below, the other keys must be its arguments. An unknown name or key is an
+error that names the nearest one.
 """
 
 import difflib
@@ -28,7 +28,7 @@ from jaxsr.models.acd_vgg import ACDVGG96
 from jaxsr.models.prior_net import PriorNet, Trunk
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.models.srresnet import LegacySRResNet
-from jaxsr.models.vgg import VGG19
+from jaxsr.models.vgg import VGG19, layer_names
 from jaxsr.types import Algorithm, Network, Tree, UserError
 
 NETWORKS = {
@@ -66,28 +66,37 @@ def pick(table: Mapping[str, Any], name: str, where: str) -> Any:
     """table[name]; UserError that lists the names there are."""
     if name not in table:
         raise UserError(
-            f"config.{where} = {name!r}{nearest(name, table)}: it must be one of {', '.join(sorted(table))}."
+            f"config.{where} = {name!r}{nearest(name, table)}: "
+            f"it must be one of {', '.join(sorted(table))}."
         )
     return table[name]
 
 
-def call(function: Callable[..., Any], section: Mapping[str, Any], where: str, **given: Any) -> Any:
+def call(
+    function: Callable[..., Any], section: Mapping[str, Any], where: str, **given: Any
+) -> Any:
     """function(**section, **given); an unknown or missing key is a UserError."""
+    check(function, section, where, *given)
+    return function(**section, **given)
+
+
+def check(
+    function: Callable[..., Any], section: Mapping[str, Any], where: str, *given: str
+) -> None:
+    """UserError for a key of `section` that `function` lacks, or that it needs beside `given`."""
     parameters = inspect.signature(function).parameters
     known = [name for name in parameters if name not in given and name not in ("parent", "name")]
     for key in section:
         if key not in known:
-            raise UserError(
-                f"config.{where}.{key} is not known{nearest(key, known)}: it takes {', '.join(known)}."
-            )
+            takes = f"it takes {', '.join(known)}" if known else "remove it"
+            raise UserError(f"config.{where}.{key} is not known{nearest(key, known)}: {takes}.")
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in section:
-            raise UserError(f"config.{where}.{key} is missing.")
-    return function(**section, **given)
+            raise UserError(f"config.{where}.{key} is missing: add it.")
 
 
 def rest(section: Mapping[str, Any], *taken: str) -> dict[str, Any]:
-    """A section without the keys that were taken out of it, lists as tuples (Flax wants them hashable)."""
+    """A section without the keys taken out of it, lists as tuples (Flax wants them hashable)."""
     return {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in section.items()
@@ -96,13 +105,16 @@ def rest(section: Mapping[str, Any], *taken: str) -> dict[str, Any]:
 
 
 def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
-    """Variables and card from «pretrained:<name>», a .safetensors file, or a run folder (its best network)."""
+    """Variables and card from «pretrained:<name>», a .safetensors file, or the folder of a run."""
     if source.startswith(PRETRAINED):
         name = source.removeprefix(PRETRAINED)
         folder = Path(__file__).parent / "pretrained"
         names = [path.stem for path in folder.glob("*.safetensors")]
         if name not in names:
-            raise UserError(f"{source!r}{nearest(name, names)}: shipped are {', '.join(sorted(names))}.")
+            raise UserError(
+                f"there are no weights {source!r}{nearest(name, names)}: shipped are "
+                f"{', '.join(sorted(names)) or 'none'}."
+            )
         return checkpoint.load_weights(folder / f"{name}.safetensors")
     path = Path(source)
     return checkpoint.load_run(path) if path.is_dir() else checkpoint.load_weights(path)
@@ -130,12 +142,17 @@ def network_module(section: Mapping[str, Any], where: str, *, dtype: Any) -> nn.
 
 
 def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
-    """A network from its section: `name`, constructor arguments, and at most one of `weights`, `parent`.
+    """A network from its section: `name`, constructor arguments, one of `weights` and `parent`.
 
     weights: variables of the same network to begin with («» for random ones)
     parent:  variables of the network that SFT-Net grows from
     """
     module = network_module(section, where, dtype=dtype)
+    if section.get("parent", "") and section.get("weights", ""):
+        raise UserError(
+            f"config.{where} has both weights and parent: leave one of them empty, for example "
+            f"--config.{where}.parent=."
+        )
 
     def start(drawn: dict[str, Tree]) -> dict[str, Tree]:
         if section.get("parent", ""):
@@ -152,7 +169,7 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
 def optimiser(
     section: Mapping[str, Any], where: str, *, parts: int
 ) -> optax.GradientTransformation:
-    """Adam from its section: b1, b2, eps, `rate` (a schedule), and for SFT-Net `group_rate` and `freeze`."""
+    """Adam from its section: b1, b2, eps, `rate` (a schedule); SFT-Net: `group_rate`, `freeze`."""
 
     def schedule(key: str) -> optimisers.Schedule:
         inner = section[key]
@@ -172,51 +189,58 @@ def optimiser(
     return optax.MultiSteps(made, every_k_schedule=parts).gradient_transformation()
 
 
-def features(section: Mapping[str, Any]) -> tuple[Callable[..., dict[str, jax.Array]], Tree, dict[str, float]]:
-    """The feature network of the perceptual loss: ((variables, image) -> features, variables, layer weights).
+def features(
+    section: Mapping[str, Any],
+) -> tuple[Callable[..., dict[str, jax.Array]], Tree, dict[str, float]]:
+    """The feature network of the perceptual loss, as (extract, variables, layer weights).
 
-    `vgg19` needs a weight file that the user names; `prior_net` is the trunk of a segmenter trained here.
+    extract: (variables, image) -> {layer: features}
+    `vgg19` needs a weight file that the user names; `prior_net` is the trunk of a segmenter.
     """
     layers = {name: float(value) for name, value in section["layers"].items()}
+    pick({"prior_net": None, "vgg19": None}, section["name"], "features.name")
     if section["name"] == "vgg19":
-        module = VGG19(layers=tuple(layers))
+        deep = deepest(layers)
         if not section["weights"]:
             raise UserError(
-                "config.features.weights is empty, but vgg19 comes with no weights here. With torchvision: "
-                "`from safetensors.torch import save_file; "
-                "save_file(torchvision.models.vgg19(weights='DEFAULT').state_dict(), 'vgg19.safetensors')`, "
+                "config.features.weights is empty, and vgg19 comes with no weights here: make a "
+                "file where PyTorch is installed, `import torchvision, safetensors.torch; "
+                'vgg = torchvision.models.vgg19(weights="IMAGENET1K_V1")'
+                '.features.state_dict(prefix="features."); '
+                'safetensors.torch.save_file(vgg, "vgg19.safetensors")`, '
                 "then --config.features.weights=vgg19.safetensors."
             )
-        held = {"params": load_vgg19(Path(section["weights"]), layer=deepest(layers))}
+        held = {"params": load_vgg19(Path(section["weights"]), layer=deep)}
+        module = VGG19(layers=tuple(layers))
     else:
-        pick({"prior_net": None, "vgg19": None}, section["name"], "features.name")
         loaded, card = weights(section["weights"])
+        if card["network"]["name"] != "prior_net":
+            raise UserError(
+                f"config.features.weights = {section['weights']!r} holds a "
+                f"{card['network']['name']}, not the prior_net of config.features.name: name the "
+                "weights of one."
+            )
         module = Trunk(widths=tuple(card["network"]["widths"]))
         held = {name: loaded[name]["trunk"] for name in ("params", "batch_stats")}
+        known = [f"level{index}" for index, _ in enumerate(module.widths, start=1)]
+        for name in layers:
+            pick(dict.fromkeys(known), name, "features.layers")
 
     def extract(variables: Tree, image: jax.Array) -> dict[str, jax.Array]:
         found = module.apply(variables, image, train=False)
-        unknown = sorted(set(layers) - set(found))
-        if unknown:
-            raise UserError(
-                f"config.features.layers.{unknown[0]} is not known: it has {', '.join(found)}."
-            )
         return {name: found[name] for name in layers}
 
     return extract, jax.tree.map(jnp.asarray, held), layers
 
 
 def deepest(layers: Mapping[str, float]) -> str:
-    """The last of VGG19's layers named, by block and index, as the convolution it belongs to."""
-    def place(name: str) -> tuple[int, int]:
-        block, index = name.removeprefix("conv").removeprefix("relu").split("_")
-        return int(block), int(index)
-
-    try:
-        block, index = max(place(name) for name in layers)
-    except ValueError as error:
-        raise UserError(f"config.features.layers: {', '.join(layers)}: write them as conv5_4.") from error
-    return f"conv{block}_{index}"
+    """The last of VGG19's layers that are named, in the order of the network."""
+    names = layer_names()
+    for name in layers:
+        pick(dict.fromkeys(names), name, "features.layers")
+    if not layers:
+        raise UserError("config.features.layers is empty: name one, for example conv5_4.")
+    return max(layers, key=names.index)
 
 
 def losses(config: Mapping[str, Any], extract: Any, layers: Mapping[str, float]) -> dict[str, Any]:
@@ -242,13 +266,18 @@ def losses(config: Mapping[str, Any], extract: Any, layers: Mapping[str, float])
     for name, section in config.items():
         where, options = f"losses.{name}", rest(section, "name", "weight")
         if section["name"] in PIXEL:
+            check(PIXEL[section["name"]], options, where, "prediction", "target")
             fn = pixel_loss(functools.partial(PIXEL[section["name"]], **options))
         elif section["name"] in FEATURE:
+            check(FEATURE[section["name"]], options, where, "prediction", "target")
+            if extract is None:
+                raise UserError(f"config.{where} compares features: add a section config.features.")
             fn = feature_loss(FEATURE[section["name"]])
         elif section["name"] == "cross_entropy":
             fn = call(segment_loss, options, where)
         else:
-            pick(dict.fromkeys([*PIXEL, *FEATURE, "cross_entropy"]), section["name"], f"{where}.name")
+            names = dict.fromkeys([*PIXEL, *FEATURE, "cross_entropy"])
+            pick(names, section["name"], f"{where}.name")
         made[name] = (float(section["weight"]), fn)
     return made
 
@@ -257,16 +286,21 @@ def rules(config: Mapping[str, Any]) -> dict[str, Any]:
     """The adversarial and auxiliary-classifier losses of `gan`, from their sections."""
     section = config["adversarial"]
     of_gen, of_disc = pick(ADVERSARIAL, section["name"], "adversarial.name")
-    gen = {"adversarial": (section["weight"], lambda r, f, b: of_gen(r["gan"], f["gan"]))}
+    weight = call(_weight, rest(section, "name"), "adversarial")
+    gen = {"adversarial": (weight, lambda r, f, b: of_gen(r["gan"], f["gan"]))}
     disc = {"adversarial_disc": (1.0, lambda r, f, b: of_disc(r["gan"], f["gan"]))}
     if "classification" in config:
         # background crops may hold other classes, so label 0 says nothing
         entropy = functools.partial(classification.cross_entropy, ignore=0)
-        weight = config["classification"]["weight"]
-        gen["classification"] = (weight, lambda r, f, b: entropy(f["class"], b["label"]))
+        share = call(_weight, config["classification"], "classification")
+        gen["classification"] = (share, lambda r, f, b: entropy(f["class"], b["label"]))
         disc["classification_real"] = (1.0, lambda r, f, b: entropy(r["class"], b["label"]))
         disc["classification_fake"] = (1.0, lambda r, f, b: entropy(f["class"], b["label"]))
     return {"gen_rules": gen, "disc_rules": disc, "logit": lambda output: output["gan"]}
+
+
+def _weight(*, weight: float) -> float:
+    return float(weight)
 
 
 def algorithm(config: Mapping[str, Any], extract: Any, layers: Mapping[str, float]) -> Algorithm:
@@ -297,6 +331,7 @@ def algorithm(config: Mapping[str, Any], extract: Any, layers: Mapping[str, floa
         section = config["degradation"]
         pick({"bicubic": None}, section["name"], "degradation.name")
         options = rest(section, "name", "margin")
+        check(bicubic, options, "degradation", "key", "hq")
         made = wrap.degrade(
             made, margin=section["margin"], scale=section["scale"],
             degradation=functools.partial(bicubic, **options),

@@ -1,15 +1,17 @@
 """Saving and restoring: orbax checkpoints of the whole `State`, and weight files of one network.
 
-This is the only module that talks to orbax. A work folder holds `checkpoints/` (the latest few) and `best/`
-(the one with the best validation metric). Order of precedence when a run starts: its own latest
-checkpoint, else the weights that the config names for a network, else random weights.
+This is the only module that talks to orbax. A work folder holds `checkpoints/` (the latest few)
+and `best/` (the one with the best validation metric). Order of precedence when a run starts: its
+own latest checkpoint, else the weights that the config names for a network, else random weights.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,10 @@ WATCHING = ("train.", "evaluation.", "data.root", "data.workers", "data.cache_mi
 
 
 def manager(folder: Path, *, keep: int) -> ocp.CheckpointManager:
-    """An orbax manager that keeps the `keep` latest checkpoints of a folder; leftovers of a kill are cleared."""
+    """An orbax manager that keeps the `keep` latest checkpoints of a folder.
+
+    What a killed run left unfinished there is removed, so no other run may be writing into it.
+    """
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep, create=True, cleanup_tmp_directories=True
     )
@@ -40,92 +45,147 @@ def manager(folder: Path, *, keep: int) -> ocp.CheckpointManager:
         ) from error
 
 
-def save(to: ocp.CheckpointManager, state: State, notes: Mapping[str, Any]) -> None:
-    """Saves the state and JSON notes under the state's step; returns while the writing goes on."""
-    step = int(state.step)
-    if step in to.all_steps():
-        return  # a run that was killed between this save and its next step repeats the step before it
+def reader(folder: Path) -> ocp.CheckpointManager:
+    """An orbax manager that only reads: it may look into the folder of a run in progress."""
+    handlers = {"state": ocp.StandardCheckpointHandler(), "notes": ocp.JsonCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(create=False)
+    return ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handlers)
+
+
+@contextlib.contextmanager
+def _writing(to: ocp.CheckpointManager) -> Iterator[None]:
+    """Makes a UserError of a disk that refuses, which orbax may report a save later."""
     try:
-        to.save(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(dict(notes))),
-        )
-    except OSError as error:
+        yield
+    except (OSError, ValueError) as error:
+        # tensorstore's errors of the disk are ValueErrors that begin with a status
+        if isinstance(error, ValueError) and not re.match("[A-Z_]+: ", str(error)):
+            raise
         raise UserError(
-            f"the checkpoint of step {step} cannot be written to {to.directory} ({error.strerror}); "
+            f"a checkpoint cannot be written to {to.directory} ({_reason(error)}); "
             "earlier ones are untouched: free some space and run the same command again."
         ) from error
 
 
-def restore(source: ocp.CheckpointManager, target: State) -> tuple[State, dict[str, Any]] | None:
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, without the dump that orbax and tensorstore add."""
+    error = error.__cause__ or error
+    text = str(error.args[0] if error.args else "").strip() or type(error).__name__
+    return text.splitlines()[0].split(". ")[0].rstrip(".:")[:200]
+
+
+def save(to: ocp.CheckpointManager, state: State, notes: Mapping[str, Any]) -> None:
+    """Saves the state and JSON notes under the state's step; returns while the writing goes on.
+
+    Raises UserError where this save, or the one before it, cannot be written.
+    """
+    step = int(state.step)
+    if step in to.all_steps():
+        return  # a run that was killed between this save and its next step repeats the step before
+    with _writing(to):
+        to.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(dict(notes))
+            ),
+        )
+
+
+def finish(to: ocp.CheckpointManager) -> None:
+    """Waits until all that was saved is on the disk; UserError where it cannot be written."""
+    with _writing(to):
+        to.wait_until_finished()
+
+
+def restore(
+    source: ocp.CheckpointManager, target: State | None
+) -> tuple[Any, dict[str, Any]] | None:
     """The latest checkpoint as (state, notes), or None where there is none.
 
-    target: a state of `jax.ShapeDtypeStruct` with shardings; arrays arrive placed like it.
+    target: a state of `jax.ShapeDtypeStruct` with shardings; arrays arrive placed like it. None, of
+            a `reader` only: all arrays on one device of this host, however many wrote them, in
+            plain dicts and lists
     Raises UserError where the checkpoint is truncated or belongs to another network.
     """
     step = source.latest_step()
     if step is None:
         return None
-    where = Path(source.directory) / str(step)
-    try:
+    with _reading(source, step):
+        if target is None:
+            here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            target = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+                source.item_metadata(step).state.tree,
+            )
         held = source.restore(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardRestore(target), notes=ocp.args.JsonRestore()
             ),
         )
-    except Exception as error:  # orbax, tensorstore and json raise types of their own
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"the checkpoint {where} cannot be read: it is truncated or of another network ({reason}). "
-            "Remove that folder to go on from the one before, or name another --workdir."
-        ) from error
     return held.state, held.notes
 
 
+@contextlib.contextmanager
+def _reading(source: ocp.CheckpointManager, step: int) -> Iterator[None]:
+    """Makes a UserError that names the folder of a checkpoint of whatever its reading raises."""
+    try:
+        yield
+    except Exception as error:  # orbax, tensorstore and json raise types of their own
+        raise UserError(
+            f"the checkpoint {Path(source.directory) / str(step)} cannot be read: it is truncated "
+            f"or of another network ({_reason(error)}). "
+            "Remove that folder to go on from the one before, or name another --workdir."
+        ) from error
+
+
 def read_notes(source: ocp.CheckpointManager) -> dict[str, Any] | None:
-    """The JSON notes of the latest checkpoint alone, or None."""
+    """The JSON notes of the latest checkpoint alone, or None; UserError where it is damaged."""
     step = source.latest_step()
     if step is None:
         return None
-    return source.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())).notes
+    with _reading(source, step):
+        return source.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())).notes
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}, with tuples as lists, as JSON reads them back."""
+    """{"a": {"b": 1}} as {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + key] = value
     return flat
 
 
 def check_config(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Writes the config into a new work folder; refuses a folder whose config differs in what matters.
+    """Writes the config into a new work folder; refuses one whose config differs in what matters.
 
-    Raises UserError that names the keys with both values, or that the folder belongs to another experiment.
+    Raises UserError that names the keys with both values, or that the folder belongs to another
+    experiment.
     """
-    path = workdir / "config.json"
+    path, text = workdir / "config.json", json.dumps(config, indent=1, sort_keys=True)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             if (workdir / "checkpoints").exists():
                 raise UserError(
-                    f"{workdir} has checkpoints but no config.json: it is not a work folder of jaxsr; "
-                    "name another --workdir."
+                    f"{workdir} has checkpoints but no config.json: it is not a work folder of "
+                    "jaxsr; name another --workdir."
                 )
-            write_text(path, json.dumps(config, indent=1, sort_keys=True))
+            write_text(path, text)
             return
-        saved = json.loads(path.read_text())
+        # both through JSON, which makes lists of tuples
+        old, new = (flatten(json.loads(held)) for held in (path.read_text(encoding="utf-8"), text))
     except OSError as error:
         raise UserError(
             f"{workdir} cannot be written ({error.strerror}): name another folder with --workdir."
         ) from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON any more: restore it, or name another --workdir.") from error
-    old, new = flatten(saved), flatten(config)
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not a config in JSON any more: restore it, or name another --workdir."
+        ) from error
     if old.get("name") != new["name"]:
         raise UserError(
             f"{workdir} holds the experiment {old.get('name')!r}, not {new['name']!r}: "
@@ -146,34 +206,46 @@ def check_config(workdir: Path, config: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in one move, so that a kill leaves the old one or the new one."""
     temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
 def provenance() -> dict[str, str]:
-    """Versions of the libraries that decide the numbers, and the git revision («unknown» outside a checkout)."""
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """Versions of the libraries that decide the numbers, and the git revision.
+
+    The revision is «unknown» outside a checkout and where there is no git.
+    """
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        asked = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+        revision = asked.stdout.strip()
+    except OSError:
+        revision = ""
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    return versions | {
-        "git": asked.stdout.strip() or "unknown",
-        "device": jax.devices()[0].device_kind,
-    }
+    return versions | {"git": revision or "unknown", "device": jax.devices()[0].device_kind}
 
 
 def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, Any]) -> None:
     """Writes the variables of one network as safetensors; names are tree paths joined by «/».
 
-    card: JSON values kept in the file's header under `card`: at least `network`, its constructor's section.
+    card: JSON values kept in the file's header under `card`: at least `network`, its constructor's
+          section
+    Raises UserError where the file cannot be written.
     """
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    arrays = {name: np.ascontiguousarray(value) for name, value in sorted(flat.items())}
+    # not ascontiguousarray, which makes a vector of a scalar
+    arrays = {name: np.asarray(value, order="C") for name, value in sorted(flat.items())}
     temporary = path.with_suffix(".part")
-    save_file(arrays, temporary, metadata={"card": json.dumps(dict(card), sort_keys=True)})
-    os.replace(temporary, path)
+    try:
+        save_file(arrays, temporary, metadata={"card": json.dumps(dict(card), sort_keys=True)})
+        os.replace(temporary, path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be written ({error}): name a file in a folder that is there."
+        ) from error
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:
@@ -185,45 +257,52 @@ def load_weights(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:
         raise UserError(f"there is no weight file {path}: check the name.")
     try:
         with safetensors.safe_open(path, framework="numpy") as held:
-            card = (held.metadata() or {}).get("card")
+            card = json.loads((held.metadata() or {})["card"])
             arrays = {name: held.get_tensor(name) for name in held.keys()}
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}): fetch it again.") from error
-    if card is None:
-        raise UserError(f"{path} has no jaxsr card in its header: it was not written by jaxsr.")
-    return flax.traverse_util.unflatten_dict(arrays, sep="/"), json.loads(card)
+        raise UserError(
+            f"{path} is not a whole safetensors file ({error}): fetch it again."
+        ) from error
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} has no jaxsr card in its header, so it was not written by jaxsr: "
+            "name a file of scripts/save_weights.py."
+        ) from error
+    return flax.traverse_util.unflatten_dict(arrays, sep="/"), card
 
 
 def load_run(workdir: Path, network: str = "gen") -> tuple[dict[str, Tree], dict[str, Any]]:
-    """Variables and card of one network of a run: its best checkpoint, else its latest; averaged weights
-    where the run keeps them. Raises UserError where the folder holds no checkpoint.
+    """Variables and card of one network of a run: its best checkpoint, else its latest.
+
+    They are the averaged weights where the run keeps them.
+    Raises UserError where the folder holds no checkpoint or a damaged one.
     """
     for name in ("best", "checkpoints"):
         if not (workdir / name).is_dir():
             continue
-        with manager(workdir / name, keep=1000) as source:
-            step = source.latest_step()
-            if step is None:
-                continue
-            held = source.restore(
-                step,
-                args=ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore()),
-            )
-        state, config = held.state, held.notes["config"]
+        with reader(workdir / name) as source:
+            held = restore(source, None)
+        if held is None:
+            continue
+        state, notes = held
         averaged = network == "gen" and "ema" in state["extra"]
         variables = {"params": state["extra"]["ema"] if averaged else state["params"][network]}
         if network in state["extra"].get("batch_stats", {}):
             variables["batch_stats"] = state["extra"]["batch_stats"][network]
         card = {
-            "network": config["networks"][network], "step": step, "config": config,
-            "versions": held.notes["versions"],
+            "network": notes["config"]["networks"][network], "step": int(state["step"]),
+            "config": notes["config"], "versions": notes["versions"],
         }  # fmt: skip
         return variables, card
-    raise UserError(f"{workdir} holds no checkpoint: name a work folder of a run, or a weight file.")
+    raise UserError(
+        f"{workdir} holds no checkpoint: name a work folder of a run, or a weight file."
+    )
 
 
-def warm_start(drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str) -> dict[str, Tree]:
-    """`loaded` in the place of the drawn variables; UserError that names the first tensors that do not fit."""
+def warm_start(
+    drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str
+) -> dict[str, Tree]:
+    """`loaded` in the place of the drawn variables; UserError names the tensors that do not fit."""
     old = flax.traverse_util.flatten_dict(drawn, sep="/")
     new = flax.traverse_util.flatten_dict(loaded, sep="/")
     wrong = sorted(

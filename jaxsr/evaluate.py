@@ -1,7 +1,7 @@
 """Evaluation: images → rows → CSV, a table, a PNG sheet, and means.
 
-Both evaluations here are built once and called by the loop as `evaluate(predict, step, folder)`; they write
-`step_<n>.csv`, `.md` and `.png` into the folder and return the means and the sheet.
+Both evaluations here are built once and called by the loop as `evaluate(predict, step, folder)`;
+they write `step_<n>.csv`, `.md` and `.png` into the folder and return the means and the sheet.
 """
 
 import csv
@@ -32,9 +32,10 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def classic_scores(restored: np.ndarray, truth: np.ndarray, *, border: int) -> dict[str, float]:
-    """PSNR and SSIM of pipeline A: both uint8 RGB, Y of BT.601 rounded to uint8, `border` pixels cut off.
+    """PSNR and SSIM of pipeline A: uint8 RGB, Y of BT.601 rounded to uint8, borders cut off.
 
-    restored, truth: uint8 [h, w, 3]; border: the scale, by custom. Wang's SSIM on the valid region.
+    restored, truth: uint8 [h, w, 3]; border: pixels, the scale by custom. Wang's SSIM on the valid
+    region.
     """
     pair = luma_uint8(restored), luma_uint8(truth)
     return {"psnr_y": psnr(*pair, border=border), "ssim_y": ssim(*pair, border=border)}
@@ -54,7 +55,8 @@ def restoration(
 ):
     """Evaluates restored images against the truth, beside baselines computed beforehand.
 
-    samples:   dicts with name, lq float32 [h, w, 3], hq uint8 [sh, sw, 3], optional seg float32 [sh, sw, 8]
+    samples:   dicts with name, lq float32 [h, w, 3], hq uint8 [sh, sw, 3] and optionally seg
+               float32 [sh, sw, 8]
     method:    name of the network under training in the tables
     baselines: {name: restored uint8 images, in the order of the samples}
     distance:  (restored, truth) -> perceptual distance of uint8 images, or None
@@ -78,14 +80,13 @@ def restoration(
         for sample in samples:
             batch = {name: sample[name][None] for name in ("lq", "seg") if name in sample}
             own.append(to_uint8(predict(batch)[0]))
-        rows = fixed + [row(method, s["name"], o, s["hq"]) for s, o in zip(samples, own, strict=True)]
-        page = sheet(
-            [
-                _cells(sample, {n: held[i] for n, held in baselines.items()} | {method: own[i]}, rows)
-                for i, sample in enumerate(samples[:shown])
-            ],
-            height=height,
-        )
+        pairs = zip(samples, own, strict=True)
+        rows = fixed + [row(method, s["name"], image, s["hq"]) for s, image in pairs]
+        lines = []
+        for index, sample in enumerate(samples[:shown]):
+            images = {name: held[index] for name, held in baselines.items()} | {method: own[index]}
+            lines.append(_cells(sample, images, rows))
+        page = sheet(lines, height=height)
         averages = means(rows)
         write(folder, step, rows=rows, table=markdown(averages, protocol), page=page)
         return averages[method], page
@@ -106,9 +107,9 @@ def _cells(sample, restored: Mapping[str, np.ndarray], rows: Sequence[Row]) -> l
 
 
 def segmentation(*, samples: Sequence[Mapping[str, object]], shown: int, height: int):
-    """Evaluates class probabilities against label maps: pixel accuracy, mean IoU and confusion matrix.
+    """Evaluates class probabilities against label maps: pixel accuracy, mean IoU and confusions.
 
-    samples: dicts with name, lq float32 [h, w, 3] and label uint8 [h, w], 255 where there is no class
+    samples: dicts with name, lq float32 [h, w, 3] and label uint8 [h, w], 255 for no class
     The table also gives the share of the majority class, which a constant answer would reach.
     """
     classes = len(outdoor.NAMES)
@@ -120,14 +121,15 @@ def segmentation(*, samples: Sequence[Mapping[str, object]], shown: int, height:
             found = probabilities.argmax(-1)
             matrix = confusion_matrix(found, sample["label"], classes=classes, ignore=outdoor.VOID)
             total += matrix
-            rows.append({"image": sample["name"], "pixel_accuracy": pixel_accuracy(matrix)})
+            accuracy = pixel_accuracy(matrix)
+            rows.append({"image": sample["name"], "pixel_accuracy": accuracy})
             if index < shown:
                 lines.append(
                     [
                         Cell(to_uint8(sample["lq"]), f"{sample['name']}: input"),
                         Cell(outdoor.paint_labels(sample["label"]), "labels, void white"),
                         Cell(outdoor.paint(probabilities), "probabilities"),
-                        Cell(outdoor.paint_labels(found), f"{100 * rows[-1]['pixel_accuracy']:.1f} %"),
+                        Cell(outdoor.paint_labels(found), f"{100 * accuracy:.1f} %"),
                     ]
                 )
         averages = {
@@ -143,13 +145,16 @@ def segmentation(*, samples: Sequence[Mapping[str, object]], shown: int, height:
 
 
 def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """{method: {metric: mean over its images}}, in the order of the rows; infinite PSNRs are left out."""
+    """{method: {metric: mean over its images}}, in the order of the rows.
+
+    Infinite PSNRs, those of equal images, are left out; a score that is NaN makes the mean NaN.
+    """
     found: dict[str, dict[str, float]] = {}
     for method in dict.fromkeys(str(row["method"]) for row in rows):
         own = [row for row in rows if row["method"] == method]
         names = [name for name in own[0] if name not in ("image", "method", "protocol")]
         found[method] = {
-            name: float(np.mean([row[name] for row in own if math.isfinite(row[name])] or [math.inf]))
+            name: float(np.mean([row[name] for row in own if row[name] != math.inf] or [math.inf]))
             for name in names
         }
     return found
@@ -181,7 +186,10 @@ def confusion_markdown(matrix: np.ndarray, averages: Mapping[str, float]) -> str
 
 
 def write(folder: Path, step: int, *, rows: Sequence[Row], table: str, page: np.ndarray) -> None:
-    """Writes rows (CSV), table (Markdown) and sheet (PNG) of one step; UserError where the disk refuses."""
+    """Writes rows (CSV), table (Markdown) and sheet (PNG) of one step.
+
+    Raises UserError where the disk refuses.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -192,8 +200,8 @@ def write(folder: Path, step: int, *, rows: Sequence[Row], table: str, page: np.
         write_text(folder / f"step_{step:08d}.md", table)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written ({error.strerror}); checkpoints saved before are untouched: "
-            "free some space and run the same command again."
+            f"{folder} cannot be written ({error.strerror}); checkpoints saved before are "
+            "untouched: free some space and run the same command again."
         ) from error
     write_png(folder / f"step_{step:08d}.png", page)
 
@@ -201,4 +209,4 @@ def write(folder: Path, step: int, *, rows: Sequence[Row], table: str, page: np.
 def report(workdir: Path) -> str:
     """The latest table of a work folder and where its sheet lies."""
     table = max((workdir / "evaluation").glob("step_*.md"))
-    return f"\n{table.read_text()}\nsheet: {table.with_suffix('.png')}"
+    return f"\n{table.read_text(encoding='utf-8')}\nsheet: {table.with_suffix('.png')}"

@@ -1,6 +1,7 @@
-"""Where the numbers of a run go: the console, `metrics.jsonl`, and TensorBoard files without TensorFlow."""
+"""Where the numbers of a run go: the console, `metrics.jsonl`, and TensorBoard files."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +21,18 @@ class Log(NamedTuple):
 
 
 def open_log(workdir: Path, *, start: int) -> Log:
-    """Opens the logs of a work folder at step `start`; what a killed run wrote after that step is dropped."""
+    """Opens the logs of a work folder at step `start`.
+
+    What a killed run wrote after that step is dropped, in one move: a kill now loses no other row.
+    Raises UserError where the folder cannot be written.
+    """
     path = workdir / "metrics.jsonl"
     try:
         if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step(line) <= start]
-            path.write_text("".join(line + "\n" for line in kept if _step(line) >= 0))
+            lines = path.read_text(errors="replace").splitlines()
+            part = path.with_suffix(".part")
+            part.write_text("".join(line + "\n" for line in lines if 0 <= _step(line) <= start))
+            os.replace(part, path)
         board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
     except OSError as error:
         raise UserError(
@@ -43,7 +50,7 @@ def _step(line: str) -> int:
 
 
 def scalars(log: Log, step: int, values: Mapping[str, float]) -> None:
-    """Appends one row {"step": …, name: value, …} to the JSON lines and the scalars to TensorBoard."""
+    """Appends one row {"step": …, name: value, …} to the JSON lines, and to TensorBoard."""
     row = {"step": step} | {name: float(value) for name, value in values.items()}
     try:
         with log.path.open("a") as file:
@@ -52,8 +59,8 @@ def scalars(log: Log, step: int, values: Mapping[str, float]) -> None:
             log.board.add_scalar(name, float(value), step)
     except OSError as error:
         raise UserError(
-            f"{log.path} cannot be written ({error.strerror}); checkpoints saved before are untouched: "
-            "free some space and run the same command again."
+            f"{log.path} cannot be written ({error.strerror}); checkpoints saved before are "
+            "untouched: free some space and run the same command again."
         ) from error
 
 
@@ -63,8 +70,14 @@ def picture(log: Log, step: int, name: str, image: np.ndarray) -> None:
 
 
 def close(log: Log) -> None:
-    """Flushes and closes the files."""
-    log.board.close()
+    """Flushes and closes the files; UserError where the disk is full."""
+    try:
+        log.board.close()
+    except OSError as error:
+        raise UserError(
+            f"{log.path.parent / 'tensorboard'} cannot be written ({error.strerror}); checkpoints "
+            "saved before are untouched: free some space and run the same command again."
+        ) from error
 
 
 def duration(seconds: float) -> str:
@@ -82,8 +95,8 @@ def progress(step: int, steps: int, rate: float, shown: Mapping[str, float]) -> 
     """
     numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
     left = duration(rate * (steps - step))
-    stamp = time.strftime("%H:%M:%S")
-    return f"{stamp}  step {step}/{steps} ({100 * step // steps} %)  {rate:.2f} s/step  left {left}  {numbers}"
+    share = f"step {step}/{steps} ({100 * step // steps} %)"
+    return f"{time.strftime('%H:%M:%S')}  {share}  {rate:.2f} s/step  left {left}  {numbers}"
 
 
 def say(text: Any) -> None:

@@ -19,14 +19,15 @@ class Cell(NamedTuple):
 def sheet(rows: Sequence[Sequence[Cell]], *, height: int) -> np.ndarray:
     """Rows of cells on white, uint8 [H, W, 3].
 
-    height: of every picture; one that is smaller is enlarged by whole numbers without interpolation first
-    (an LR image stays blocky), then all are fitted to the height, so that a row can be compared.
+    height: of every picture; one that is smaller is enlarged by whole numbers without interpolation
+    first (an LR image stays blocky), then all are fitted to the height, so that a row can be
+    compared. Without rows the page is an empty margin.
     """
     font = ImageFont.load_default(FONT)
     fitted = [[_fit(cell.image, height) for cell in row] for row in rows]
     widths = [
         max(row[column].width for row in fitted if column < len(row))
-        for column in range(max(len(row) for row in fitted))
+        for column in range(max((len(row) for row in fitted), default=0))
     ]
     size = (sum(widths) + GAP * (len(widths) + 1), len(rows) * (height + CAPTION + GAP) + GAP)
     page = Image.new("RGB", size, "white")

@@ -1,4 +1,4 @@
-"""The PyTorch half of benchmark.py: the networks of tests/reference/sftgan_torch.py, trained and applied.
+"""The PyTorch half of benchmark.py: the networks of tests/reference/sftgan_torch.py at work.
 
 Importing it fails where torch is missing; `benchmark.py` then fills the columns of jaxsr alone.
 """
@@ -23,13 +23,13 @@ VGG_MEAN, VGG_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def side(
-    case: str, config: Mapping[str, Any], start: Mapping[str, Any], batch: Mapping[str, np.ndarray], *,
-    layer: str, widths: tuple[int, ...], device: str,
+    case: str, config: Mapping[str, Any], start: Mapping[str, Any],
+    batch: Mapping[str, np.ndarray], *, layer: str, widths: tuple[int, ...], device: str,
 ) -> tuple[Call, float, float, int | None]:  # fmt: skip
-    """A case of the benchmark, called twice: (call that waits, first value, seconds of the first, bytes).
+    """A case, called twice: (call that waits, first value, seconds of the first call, bytes).
 
-    config: of jaxsr; start: its weights on the host, "gen", and for `sftgan-train` "disc", "stats", "vgg";
-    layer, widths: of VGG19; bytes: the peak of `memory_kind`, None where it is not to be had
+    config: of jaxsr; start: its weights on the host, `gen`, and for sftgan-train `disc`, `stats`,
+    `vgg`; layer, widths: of VGG19; bytes: as `memory_kind` says, None where they are not to be had
     """
     before = resident_bytes()
     nets = {name: net.to(device) for name, net in networks(config, start, layer, widths).items()}
@@ -66,7 +66,7 @@ def side(
 
 
 def prepare(*, threads: int) -> None:
-    """As many threads as XLA takes, TF32 and algorithm search as there, and the code of torch loaded.
+    """As many threads as XLA takes, TF32 and algorithm search as there; loads the code of torch.
 
     The pages of its libraries would otherwise count as memory of the first case.
     """
@@ -88,7 +88,7 @@ def memory_kind(device: str) -> str:
 
 
 def resident_bytes() -> int | None:
-    """Resident memory, what was freed given back and its peak started anew; None where Linux does not say."""
+    """Resident memory, with freed pages given back and the peak started anew; None off Linux."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
@@ -115,8 +115,9 @@ def networks(
         made = ref.SRResNet(gen["features"], gen["blocks"], gen["scale"])
     else:
         made = ref.SFTNet(
-            False, gen["features"], gen["blocks"], gen["condition"], gen["condition_hidden"], gen["classes"]
-        )
+            False, gen["features"], gen["blocks"], gen["condition"], gen["condition_hidden"],
+            gen["classes"],
+        )  # fmt: skip
     built["gen"] = ref.load(made, start["gen"])
     if "disc" in start:
         disc = config["networks"]["disc"]
@@ -128,7 +129,7 @@ def networks(
 
 
 def adam(module: nn.Module, section: Mapping[str, Any]) -> torch.optim.Adam:
-    """Adam at the first rates of a section, SFT layers and condition network a group where it has one."""
+    """Adam at the first rates of a section; SFT layers and condition network have their own."""
     groups = {"rate": [], "group_rate": []}
     for name, parameter in module.named_parameters():
         groups["group_rate" if "SFT" in name or "Cond" in name else "rate"].append(parameter)
@@ -142,7 +143,7 @@ def gan_step(
     nets: Mapping[str, nn.Module], config: Mapping[str, Any], data: Mapping[str, torch.Tensor],
     cast: Callable[[], contextlib.AbstractContextManager],
 ) -> Call:  # fmt: skip
-    """A step of G, then of D on the image made before: `gan_step` of the reference with its optimisers.
+    """A step of G, then of D on the image made before: the reference's `gan_step` with optimisers.
 
     That one copies every gradient to the host, so its losses are written once more here.
     """

@@ -1,5 +1,7 @@
 """Prior maps: class probabilities of an image, from a segmenter or from files beside the images."""
 
+import tokenize
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from jaxsr.types import UserError
 CLASSES = 8
 BUCKET = 64  # padded sizes are multiples of this, so that few shapes are compiled
 SCALE = 4
+# what NumPy raises on a damaged or foreign file
+_DAMAGE = (ValueError, OSError, EOFError, MemoryError, tokenize.TokenError, zipfile.BadZipFile)
 
 
 def prior_maps(
@@ -22,10 +26,10 @@ def prior_maps(
 
     segment: image [1, h, w, 3] in [0, 1] -> class logits [1, h, w, 8]; jitted here
 
-    The function returned takes uint8 [h, w, 3] with h and w multiples of 4 and gives uint8 [h, w, 8], 255
-    times the softmax: of the image reduced by 4 and enlarged by 4 with MATLAB's bicubic, neither rounded
-    nor clipped in between (paper code: xinntao/SFTGAN, bicubic.py and test_segmentation.py), padded by
-    reflection to multiples of 64.
+    The function returned takes uint8 [h, w, 3] with h and w multiples of 4 and gives
+    uint8 [h, w, 8], 255 times the softmax: of the image reduced by 4 and enlarged by 4 with
+    MATLAB's bicubic, neither rounded nor clipped in between (paper code: xinntao/SFTGAN, bicubic.py
+    and test_segmentation.py), padded by reflection to multiples of 64.
     """
 
     @jax.jit
@@ -34,8 +38,9 @@ def prior_maps(
 
     def maps(image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        small = imresize(image.astype(np.float64) / 255, 1 / SCALE, border="mirror", round_passes=False)
-        seen = imresize(small, SCALE, border="mirror", round_passes=False).astype(np.float32)
+        options = {"border": "mirror", "round_passes": False}
+        small = imresize(image.astype(np.float64) / 255, 1 / SCALE, **options)
+        seen = imresize(small, SCALE, **options).astype(np.float32)
         pad = [(0, -height % BUCKET), (0, -width % BUCKET), (0, 0)]
         # «symmetric» also where the padding is longer than the image
         found = probabilities(jnp.asarray(np.pad(seen, pad, mode="symmetric"))[None])
@@ -57,27 +62,34 @@ def cut_to_prior(image: np.ndarray) -> np.ndarray:
 def read_prior(path: Path, *, shape: tuple[int, int]) -> np.ndarray:
     """Reads a stored prior map [h, w, 8]: `.npy`, uint8 (255·P) or floating point in [0, 1].
 
-    shape: (h, w) of its image. Raises UserError for a missing or foreign file, another size or number of
-    classes, and values that are no probabilities. Nothing is unpickled.
+    shape: (h, w) of its image. Raises UserError for a missing or foreign file, another size or
+    number of classes, and values that are no probabilities. Nothing is unpickled.
     """
     if not path.is_file():
-        raise UserError(f"there is no prior map {path}: make one per image, or use prior = 'prior_net'.")
+        raise UserError(
+            f"there is no prior map {path}: make one per image, or use prior = 'prior_net'."
+        )
     try:
         held = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"the prior map {path} is not a whole .npy array of numbers: write it again.") from error
+        if not isinstance(held, np.ndarray):
+            raise ValueError("an archive of arrays")
+    except _DAMAGE as error:
+        raise UserError(
+            f"the prior map {path} is not a whole .npy array of numbers: write it again."
+        ) from error
     if held.ndim != 3 or held.shape[-1] != CLASSES:
         raise UserError(
-            f"the prior map {path} has the shape {held.shape}: it must be (height, width, {CLASSES}), "
-            "one channel per class."
+            f"the prior map {path} has the shape {held.shape}: it must be "
+            f"(height, width, {CLASSES}), one channel per class."
         )
     if held.shape[:2] != shape:
         raise UserError(
-            f"the prior map {path} is {held.shape[0]}×{held.shape[1]}, its image {shape[0]}×{shape[1]}: "
-            "both must have the same size."
+            f"the prior map {path} is {held.shape[0]}×{held.shape[1]}, its image "
+            f"{shape[0]}×{shape[1]}: both must have the same size."
         )
     if held.dtype == np.uint8:
         return held
-    if not np.issubdtype(held.dtype, np.floating) or not (0 <= held.min() and held.max() <= 1.001):
+    floating = np.issubdtype(held.dtype, np.floating)
+    if not floating or not (0 <= held.min() and held.max() <= 1.001):
         raise UserError(f"the prior map {path} must be uint8, or floating point in [0, 1].")
     return quantise(held.astype(np.float32))
