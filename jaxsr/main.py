@@ -69,8 +69,11 @@ def main(arguments: list[str]) -> None:
         run(experiment, workdir)
     except UserError as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        print("jaxsr: interrupted; what was saved before is kept.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what goes wrong is raised, and said in one sentence
     app.run(main, flags_parser=parse)

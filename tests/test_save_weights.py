@@ -31,7 +31,7 @@ def tree(seed):
 
 
 def run(folder, name, step, *, ema=True, stats=True):
-    """A checkpoint whose trees are drawn from step, step + 10 (D), + 20 (EMA), + 30 (statistics)."""
+    """A checkpoint: trees drawn from step, step + 10 (D), + 20 (EMA), + 30 (statistics)."""
     params = {"gen": tree(step), "disc": tree(step + 10)}
     extra = {"ema": tree(step + 20)} if ema else {}
     extra |= {"batch_stats": {"gen": tree(step + 30)}} if stats else {}
@@ -172,7 +172,6 @@ import jax, jaxsr.train, test_save_weights as own
 from pathlib import Path
 place = jaxsr.train.placement()
 assert place.everywhere.mesh.size == 4
-jax.config.update("jax_default_device", None)
 held = own.checkpoint.save
 own.checkpoint.save = lambda to, state, notes: held(
     to, jax.device_put(state, place.everywhere), notes)

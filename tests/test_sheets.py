@@ -1,0 +1,74 @@
+"""Picture sheets: sizes, pictures that keep their pixels, captions."""
+
+import numpy as np
+
+from jaxsr.sheets import CAPTION, GAP, Cell, sheet
+
+
+def drawn(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_size_is_that_of_the_widest_cell_of_every_column():
+    rows = [
+        [Cell(drawn(20, 30), ""), Cell(drawn(20, 10), "")],
+        [Cell(drawn(20, 16), ""), Cell(drawn(20, 44), ""), Cell(drawn(20, 5), "")],
+    ]
+    page = sheet(rows, height=20)
+    assert page.dtype == np.uint8
+    assert page.shape == (2 * (20 + CAPTION + GAP) + GAP, 30 + 44 + 5 + 4 * GAP, 3)
+
+
+def test_a_picture_of_the_height_keeps_its_pixels_and_the_rest_is_white():
+    first, second = drawn(20, 30, 1), drawn(20, 10, 2)
+    page = sheet([[Cell(first, ""), Cell(second, "")]], height=20).copy()
+    left = GAP + 30 + GAP
+    np.testing.assert_array_equal(page[GAP : GAP + 20, GAP : GAP + 30], first)
+    np.testing.assert_array_equal(page[GAP : GAP + 20, left : left + 10], second)
+    page[GAP : GAP + 20, GAP : GAP + 30] = 255
+    page[GAP : GAP + 20, left : left + 10] = 255
+    assert (page == 255).all()
+
+
+def test_columns_are_aligned_below_each_other():
+    wide, narrow, below = drawn(20, 30, 1), drawn(20, 8, 2), drawn(20, 12, 3)
+    page = sheet([[Cell(wide, "")], [Cell(narrow, ""), Cell(below, "")]], height=20)
+    top, left = GAP + 20 + CAPTION + GAP, GAP + 30 + GAP
+    np.testing.assert_array_equal(page[top : top + 20, GAP : GAP + 8], narrow)
+    np.testing.assert_array_equal(page[top : top + 20, left : left + 12], below)
+
+
+def test_a_small_picture_becomes_exact_blocks():
+    small = drawn(5, 7)
+    page = sheet([[Cell(small, "")]], height=20)
+    blocks = small.repeat(4, axis=0).repeat(4, axis=1)
+    np.testing.assert_array_equal(page[GAP : GAP + 20, GAP : GAP + 28], blocks)
+
+
+def test_other_heights_are_fitted_and_keep_their_shape():
+    level = np.full((1, 1, 3), (10, 200, 90), np.uint8)
+    for height, width in ((60, 90), (13, 26), (3, 4), (500, 20)):
+        flat = np.broadcast_to(level, (height, width, 3)).copy()
+        page = sheet([[Cell(flat, "")]], height=40)
+        fitted = round(width * 40 / height)
+        # small pictures are enlarged by a whole number first, which moves the width by a rounding
+        assert abs(page.shape[1] - 2 * GAP - fitted) <= 1
+        inside = page[GAP : GAP + 40, GAP : page.shape[1] - GAP]
+        assert (inside == level).all(), "a flat picture stays flat"
+
+
+def test_captions_are_drawn_below_their_picture_and_differ():
+    picture = drawn(20, 60)
+    plain, one, other = (
+        sheet([[Cell(picture, text)]], height=20).astype(int) for text in ("", "lr 1", "lr 2")
+    )
+    for captioned in (one, other):
+        changed = np.argwhere((captioned != plain).any(-1))
+        assert len(changed) > 20
+        assert changed[:, 0].min() >= GAP + 20 and changed[:, 0].max() < GAP + 20 + CAPTION
+    assert (one != other).any()
+
+
+def test_no_rows_make_an_empty_page():
+    page = sheet([], height=20)
+    assert page.shape == (GAP, GAP, 3) and (page == 255).all()
