@@ -123,7 +123,7 @@ def segmenter(section: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     module = network_module(section, "prior", dtype=jnp.float32)
     held, _ = weights(section["weights"])
     apply = bind(module, lambda drawn: drawn).apply
-    return prior_maps(lambda image: apply(held, image, train=False)[0])
+    return prior_maps(lambda variables, image: apply(variables, image, train=False)[0], held)
 
 
 def evaluation(

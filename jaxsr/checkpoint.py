@@ -35,7 +35,11 @@ def manager(folder: Path, *, keep: int) -> ocp.CheckpointManager:
     What a killed run left unfinished there is removed, so no other run may be writing into it.
     """
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, create=True, cleanup_tmp_directories=True
+        max_to_keep=keep,
+        create=True,
+        cleanup_tmp_directories=True,
+        # a failed write is raised where it can be named, not in a background thread a save later
+        enable_async_checkpointing=False,
     )
     try:
         return ocp.CheckpointManager(folder.absolute(), options=options)
@@ -52,21 +56,6 @@ def reader(folder: Path) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handlers)
 
 
-@contextlib.contextmanager
-def _writing(to: ocp.CheckpointManager) -> Iterator[None]:
-    """Makes a UserError of a disk that refuses, which orbax may report a save later."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        # tensorstore's errors of the disk are ValueErrors that begin with a status
-        if isinstance(error, ValueError) and not re.match("[A-Z_]+: ", str(error)):
-            raise
-        raise UserError(
-            f"a checkpoint cannot be written to {to.directory} ({_reason(error)}); "
-            "earlier ones are untouched: free some space and run the same command again."
-        ) from error
-
-
 def _reason(error: Exception) -> str:
     """The first sentence of an error, without the dump that orbax and tensorstore add."""
     error = error.__cause__ or error
@@ -75,26 +64,26 @@ def _reason(error: Exception) -> str:
 
 
 def save(to: ocp.CheckpointManager, state: State, notes: Mapping[str, Any]) -> None:
-    """Saves the state and JSON notes under the state's step; returns while the writing goes on.
-
-    Raises UserError where this save, or the one before it, cannot be written.
-    """
+    """Saves the state and JSON notes under the state's step; UserError where the disk refuses."""
     step = int(state.step)
     if step in to.all_steps():
         return  # a run that was killed between this save and its next step repeats the step before
-    with _writing(to):
+    try:
         to.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(dict(notes))
             ),
         )
-
-
-def finish(to: ocp.CheckpointManager) -> None:
-    """Waits until all that was saved is on the disk; UserError where it cannot be written."""
-    with _writing(to):
-        to.wait_until_finished()
+    except (OSError, ValueError) as error:
+        # tensorstore's errors of the disk are ValueErrors that begin with a status
+        if isinstance(error, ValueError) and not re.match("[A-Z_]+: ", str(error)):
+            raise
+        raise UserError(
+            f"the checkpoint of step {step} cannot be written to {to.directory} "
+            f"({_reason(error)}); earlier ones are untouched: free some space and run the same "
+            "command again."
+        ) from error
 
 
 def restore(

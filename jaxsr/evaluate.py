@@ -83,7 +83,8 @@ def restoration(
         pairs = zip(samples, own, strict=True)
         rows = fixed + [row(method, s["name"], image, s["hq"]) for s, image in pairs]
         lines = []
-        for index, sample in enumerate(samples[:shown]):
+        for index in spread(len(samples), shown):
+            sample = samples[index]
             images = {name: held[index] for name, held in baselines.items()} | {method: own[index]}
             lines.append(_cells(sample, images, rows))
         page = sheet(lines, height=height)
@@ -123,7 +124,7 @@ def segmentation(*, samples: Sequence[Mapping[str, object]], shown: int, height:
             total += matrix
             accuracy = pixel_accuracy(matrix)
             rows.append({"image": sample["name"], "pixel_accuracy": accuracy})
-            if index < shown:
+            if index in spread(len(samples), shown):
                 lines.append(
                     [
                         Cell(to_uint8(sample["lq"]), f"{sample['name']}: input"),
@@ -142,6 +143,13 @@ def segmentation(*, samples: Sequence[Mapping[str, object]], shown: int, height:
         return averages, page
 
     return evaluate
+
+
+def spread(count: int, shown: int) -> list[int]:
+    """At most `shown` of `count` positions, evenly from the first to the last, for the sheet."""
+    if shown >= count:
+        return list(range(count))
+    return [int(place) for place in np.linspace(0, count - 1, shown).round()]
 
 
 def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

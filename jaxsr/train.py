@@ -102,7 +102,7 @@ def evaluate(experiment: Experiment, workdir: Path) -> None:
         held = None
         for name in ("best", "checkpoints"):
             if held is None and (workdir / name).is_dir():
-                source = checkpoint.manager(workdir / name, keep=experiment.loop.keep)
+                source = checkpoint.reader(workdir / name)
                 stack.callback(source.close)
                 held = checkpoint.restore(source, shapes(experiment, place)[0])
         if held is None:
@@ -140,8 +140,6 @@ def train(experiment: Experiment, workdir: Path) -> State:
             visit(state)
         else:
             state = _steps(experiment, workdir, state, frozen, place, latest, log, visit)
-        latest.wait_until_finished()
-        best.wait_until_finished()
     if int(state.step) >= loop.steps:
         logs.say(experiment.report(workdir))
     return state
@@ -202,7 +200,6 @@ def _steps(experiment, workdir, state, frozen, place, latest, log, visit) -> Sta
             if not pending:
                 clock = time.monotonic()
             if stopped:
-                latest.wait_until_finished()
                 logs.say(f"{stopped[0]}: saved at step {done}; run the same command to go on.")
                 break
     return state
@@ -231,7 +228,6 @@ def collect(pending, experiment: Experiment, workdir: Path, latest: Any) -> dict
         path = workdir / f"nonfinite_step_{done}.npz"
         with contextlib.closing(experiment.batches(done - 1)) as batches:
             np.savez(path, **next(batches))
-        latest.wait_until_finished()
         kept = latest.latest_step()
         raise UserError(
             f"step {done}: {', '.join(wrong)} is not finite; its batch is in {path}. "

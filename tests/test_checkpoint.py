@@ -49,7 +49,6 @@ def saved(folder, steps=(1, 2), keep=2):
     with checkpoint.manager(folder / "checkpoints", keep=keep) as held:
         for step in steps:
             checkpoint.save(held, state(step), NOTES)
-        checkpoint.finish(held)
     return folder / "checkpoints"
 
 
@@ -78,7 +77,6 @@ def test_keeps_the_latest_and_the_first_of_two_saves_of_one_step(tmp_path):
     with checkpoint.manager(folder, keep=2) as held:
         assert sorted(held.all_steps()) == [2, 3]
         checkpoint.save(held, state(5).replace(step=jnp.int32(3)), NOTES)
-        checkpoint.finish(held)
         assert_same(checkpoint.restore(held, target())[0], state(3))
 
 
@@ -159,25 +157,22 @@ def test_an_unfinished_save_is_ignored_removed_by_a_writer_and_left_by_a_reader(
 
 
 def test_a_disk_that_refuses_is_one_sentence(tmp_path):
-    """orbax reports it at the next save or at the end of waiting, in two types."""
+    """In the two types in which orbax reports it."""
 
     def refusing(error):
         def refuse(*_, **__):
             raise error
 
-        return SimpleNamespace(
-            directory=tmp_path, all_steps=lambda: [], save=refuse, wait_until_finished=refuse
-        )
+        return SimpleNamespace(directory=tmp_path, all_steps=lambda: [], save=refuse)
 
     # as seen on a full tmpfs, orbax 0.12.8
     full = 'RESOURCE_EXHAUSTED: Error writing local file "/x/_sharding": No space left on device'
     for error in (ValueError(full), OSError(28, "No space left on device")):
-        for call in (lambda to: checkpoint.save(to, state(2), NOTES), checkpoint.finish):
-            with pytest.raises(UserError, match="free some space") as caught:
-                call(refusing(error))
-            assert str(tmp_path) in str(caught.value)
+        with pytest.raises(UserError, match="free some space") as caught:
+            checkpoint.save(refusing(error), state(2), NOTES)
+        assert str(tmp_path) in str(caught.value)
     with pytest.raises(ValueError, match="a mistake of ours"):
-        checkpoint.finish(refusing(ValueError("a mistake of ours")))
+        checkpoint.save(refusing(ValueError("a mistake of ours")), state(2), NOTES)
 
 
 @contextlib.contextmanager

@@ -199,3 +199,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match="file/evaluation cannot be written") as caught:
         toy()[0](ours, 1, tmp_path / "file" / "evaluation")
     assert "checkpoints saved before are untouched" in str(caught.value)
+
+
+def test_sheet_shows_images_from_the_whole_set():
+    assert evaluate.spread(3, 5) == [0, 1, 2]
+    assert evaluate.spread(120, 4) == [0, 40, 79, 119]
+    assert evaluate.spread(4, 0) == []

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsr.ops.resize import imresize, modcrop
-from jaxsr.types import UserError
+from jaxsr.types import Tree, UserError
 
 CLASSES = 8
 BUCKET = 64  # padded sizes are multiples of this, so that few shapes are compiled
@@ -20,11 +20,12 @@ _DAMAGE = (ValueError, OSError, EOFError, MemoryError, tokenize.TokenError, zipf
 
 
 def prior_maps(
-    segment: Callable[[jax.Array], jax.Array],
+    segment: Callable[[Tree, jax.Array], jax.Array], variables: Tree
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The prior P of high-quality images, as SFT-GAN makes it.
 
-    segment: image [1, h, w, 3] in [0, 1] -> class logits [1, h, w, 8]; jitted here
+    segment:   (variables, image [1, h, w, 3] in [0, 1]) -> class logits [1, h, w, 8]; jitted here
+    variables: of the segmenter
 
     The function returned takes uint8 [h, w, 3] with h and w multiples of 4 and gives
     uint8 [h, w, 8], 255 times the softmax: of the image reduced by 4 and enlarged by 4 with
@@ -33,8 +34,8 @@ def prior_maps(
     """
 
     @jax.jit
-    def probabilities(image: jax.Array) -> jax.Array:
-        return jax.nn.softmax(segment(image), axis=-1)
+    def probabilities(variables: Tree, image: jax.Array) -> jax.Array:
+        return jax.nn.softmax(segment(variables, image), axis=-1)
 
     def maps(image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -43,7 +44,7 @@ def prior_maps(
         seen = imresize(small, SCALE, **options).astype(np.float32)
         pad = [(0, -height % BUCKET), (0, -width % BUCKET), (0, 0)]
         # «symmetric» also where the padding is longer than the image
-        found = probabilities(jnp.asarray(np.pad(seen, pad, mode="symmetric"))[None])
+        found = probabilities(variables, jnp.asarray(np.pad(seen, pad, mode="symmetric"))[None])
         return quantise(np.asarray(found[0, :height, :width]))
 
     return maps

@@ -17,7 +17,7 @@ def photograph(height, width, seed=0):
 
 def test_maps_are_probabilities_times_255_of_the_size_of_the_image():
     weights = jnp.asarray(np.random.default_rng(1).standard_normal((3, 8)) * 4, jnp.float32)
-    maps = prior.prior_maps(lambda image: image @ weights)
+    maps = prior.prior_maps(lambda weights, image: image @ weights, weights)
     for size in ((20, 36), (64, 64), (68, 12)):
         found = maps(photograph(*size))
         assert found.shape == (*size, 8) and found.dtype == np.uint8
@@ -28,7 +28,7 @@ def test_maps_are_probabilities_times_255_of_the_size_of_the_image():
 
 def test_a_sure_background_is_255_in_its_channel():
     logits = jnp.asarray([50.0] + [0.0] * 7)
-    maps = prior.prior_maps(lambda image: jnp.broadcast_to(logits, (*image.shape[:3], 8)))
+    maps = prior.prior_maps(lambda logits, image: jnp.broadcast_to(logits, (*image.shape[:3], 8)), logits)
     found = maps(photograph(16, 24))
     assert (found[..., 0] == 255).all() and (found[..., 1:] == 0).all()
 
@@ -40,7 +40,7 @@ def test_the_segmenter_sees_the_degraded_image_padded_to_few_sizes():
         seen.append(image.shape)
         return jnp.concatenate([image, jnp.zeros((*image.shape[:3], 5))], -1) * 8
 
-    maps = prior.prior_maps(segment)
+    maps = prior.prior_maps(lambda _, image: segment(image), {})
     # hard edges overshoot [0, 1] when they are reduced, and that is not to be clipped
     image = 255 * (photograph(10, 18) > 127).astype(np.uint8).repeat(4, 0).repeat(4, 1)
     found = maps(image)
