@@ -1,10 +1,11 @@
 """The semantic prior: PriorNet, a small segmenter of the eight outdoor classes, on degraded photographs.
 
-    python -m jaxsr.main --config=configs/segmenter.py --config.data.root=FOLDER          about 12 minutes on 2 cores
-    python -m jaxsr.main --config=configs/segmenter.py:paper --config.data.root=FOLDER    the published schedule
+    python -m jaxsr.main --config=configs/segmenter.py --config.data.root=FOLDER
 
-FOLDER holds `msrc_v2/images` and `msrc_v2/labels` (591 photographs, 23 classes mapped to 8). The weights of
-the bare run are `pretrained:segmenter`.
+takes about 15 minutes on 2 cores; `:paper` has the published length. FOLDER holds `msrc_v2/images` and
+`msrc_v2/labels` (591 photographs, 23 classes mapped to 8). The weights of the bare run are
+`pretrained:segmenter`: pixel accuracy 0.714, mean IoU 0.471 on 120 held-out photographs, where the most
+frequent class alone has 0.293.
 
 Differences from the published segmenter (OutdoorSceneSeg of xinntao/SFTGAN, 52 M parameters)
 1. A network of our own with 1.4 M parameters, trained from scratch: no ImageNet, COCO or ADE data here.
@@ -21,7 +22,9 @@ PRESETS = ("", "paper", "tiny")
 
 def get_config(preset: str = "") -> ConfigDict:
     if preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset!r}: configs/segmenter.py has {', '.join(PRESETS[1:])}")
+        raise ValueError(
+            f"there is no preset {preset!r}: configs/segmenter.py has {', '.join(PRESETS[1:])}"
+        )
     config = ConfigDict()
     config.name = "segmenter"
     config.seed = 0
@@ -62,7 +65,10 @@ def get_config(preset: str = "") -> ConfigDict:
         },
     }  # fmt: skip
     config.evaluation = {
-        "name": "segmentation", "shown": 6, "height": 213, "pair": {"multiple": 16, "scale": 4}
+        "name": "segmentation",
+        "shown": 6,
+        "height": 213,
+        "pair": {"multiple": 16, "scale": 4},
     }
     config.train = {
         "steps": 1500, "log_every": 50, "eval_every": 500, "checkpoint_every": 250, "keep": 2,

@@ -28,7 +28,9 @@ PRESETS = ("", "shipped", "paper", "tiny")
 
 def get_config(preset: str = "") -> ConfigDict:
     if preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset!r}: configs/sftnet.py has {', '.join(PRESETS[1:])}")
+        raise ValueError(
+            f"there is no preset {preset!r}: configs/sftnet.py has {', '.join(PRESETS[1:])}"
+        )
     config = ConfigDict()
     config.name = "sftnet"
     config.seed = 0
@@ -43,7 +45,9 @@ def get_config(preset: str = "") -> ConfigDict:
             "name": "sftnet", "variant": "pytorch", "features": 64, "blocks": 16, "condition": 32,
             "condition_hidden": 128, "classes": 8, "parent": "pretrained:sftnet_psnr", "weights": "",
         },
-        "disc": {"name": "acd_vgg_96", "size": 96, "features": 64, "classes": 8, "hidden": 100, "weights": ""},
+        "disc": {
+            "name": "acd_vgg_96", "size": 96, "features": 64, "classes": 8, "hidden": 100, "weights": "",
+        },
     }  # fmt: skip
     config.prior = {
         "name": "prior_net", "classes": 8, "widths": (24, 48, 96, 128, 160), "merged": 64, "stop": 2,
@@ -82,7 +86,9 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         },
         "test": {
-            "photographs": {"kind": "photographs", "prior": "prior_net", "names": ("china", "chelsea", "rocket")}
+            "photographs": {
+                "kind": "photographs", "prior": "prior_net", "names": ("china", "chelsea", "rocket"),
+            }
         },
     }  # fmt: skip
     config.evaluation = {
@@ -117,10 +123,16 @@ def shipped(config: ConfigDict) -> None:
             "kind": "folder", "path": "bsds500/images", "exclude": "bsds500/exclude_from_training.txt",
             "weight": 0.4, "prior": "prior_net",
         },
-        "t91": folder | {"kind": "folder", "path": "t91", "exclude": "t91_small", "weight": 0.1, "prior": "background"},
+        "t91": folder | {
+            "kind": "folder", "path": "t91", "exclude": "t91_small", "weight": 0.1, "prior": "background",
+        },
     }  # fmt: skip
     steps = 1200
-    for rate in (config.optimisers.gen.rate, config.optimisers.gen.group_rate, config.optimisers.disc.rate):
+    for rate in (
+        config.optimisers.gen.rate,
+        config.optimisers.gen.group_rate,
+        config.optimisers.disc.rate,
+    ):
         rate.milestones = (600, 900)
     config.optimisers.gen.freeze = 100
     config.train.steps = steps
@@ -133,18 +145,26 @@ def paper(config: ConfigDict) -> None:
     folder = {"include": "", "exclude": ""}
     config.data.train = {
         "ost": folder | {
-            "kind": "folder", "path": "OST/train/img", "weight": 0.9, "prior": "files", "maps": "OST/train/bicseg",
+            "kind": "folder", "path": "OST/train/img", "weight": 0.9,
+            "prior": "files", "maps": "OST/train/bicseg",
         },
-        "div2k": folder | {"kind": "folder", "path": "DIV2K_train_HR_sub", "weight": 0.1, "prior": "background"},
+        "div2k": folder | {
+            "kind": "folder", "path": "DIV2K_train_HR_sub", "weight": 0.1, "prior": "background",
+        },
     }  # fmt: skip
     config.data.test = {
-        "ost300": folder | {"kind": "folder", "path": "OST/val/img", "prior": "files", "maps": "OST/val/bicseg"}
+        "ost300": folder
+        | {"kind": "folder", "path": "OST/val/img", "prior": "files", "maps": "OST/val/bicseg"}
     }
     config.data.batch = 16
     config.features = {"name": "vgg19", "weights": "vgg19.safetensors", "layers": {"conv5_4": 1.0}}
     config.losses = {"perceptual": {"name": "feature_l1", "weight": 1.0}}
     halvings = (50_000, 100_000, 150_000, 200_000)
-    for rate in (config.optimisers.gen.rate, config.optimisers.gen.group_rate, config.optimisers.disc.rate):
+    for rate in (
+        config.optimisers.gen.rate,
+        config.optimisers.gen.group_rate,
+        config.optimisers.disc.rate,
+    ):
         rate.milestones = halvings
     config.optimisers.gen.freeze = 20_000
     config.evaluation.pair = {"multiple": 8, "crop": 0, "border": "mirror", "quantise": False}
@@ -159,7 +179,12 @@ def tiny(config: ConfigDict) -> None:
         "condition_hidden": 8, "classes": 8, "parent": "", "weights": "",
     }  # fmt: skip
     config.networks.disc = {
-        "name": "acd_vgg_96", "size": 32, "features": 4, "classes": 8, "hidden": 8, "weights": ""
+        "name": "acd_vgg_96",
+        "size": 32,
+        "features": 4,
+        "classes": 8,
+        "hidden": 8,
+        "weights": "",
     }
     config.features.layers = {"level1": 1.0, "level2": 1.0}
     config.optimisers.gen.freeze = 2

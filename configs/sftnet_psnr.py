@@ -25,7 +25,9 @@ PRESETS = ("", "shipped", "paper", "tiny")
 
 def get_config(preset: str = "") -> ConfigDict:
     if preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset!r}: configs/sftnet_psnr.py has {', '.join(PRESETS[1:])}")
+        raise ValueError(
+            f"there is no preset {preset!r}: configs/sftnet_psnr.py has {', '.join(PRESETS[1:])}"
+        )
     config = ConfigDict()
     config.name = "sftnet_psnr"
     config.seed = 0
@@ -37,7 +39,14 @@ def get_config(preset: str = "") -> ConfigDict:
     config.accumulate = 1
     config.ema = 0.99
     config.networks = {
-        "gen": {"name": "legacy_srresnet", "features": 64, "blocks": 16, "scale": 4, "outer_gain": 1.0, "weights": ""}
+        "gen": {
+            "name": "legacy_srresnet",
+            "features": 64,
+            "blocks": 16,
+            "scale": 4,
+            "outer_gain": 1.0,
+            "weights": "",
+        }
     }
     config.losses = {"pixel": {"name": "l1", "weight": 1.0}}
     config.optimisers = {
@@ -46,10 +55,18 @@ def get_config(preset: str = "") -> ConfigDict:
             "rate": {"name": "cosine", "peak": 1e-3, "warmup": 100, "steps": 900, "final": 1e-5},
         }
     }  # fmt: skip
-    config.degradation = {"name": "bicubic", "scale": 4, "border": "mirror", "quantise": True, "margin": 8}
+    config.degradation = {
+        "name": "bicubic",
+        "scale": 4,
+        "border": "mirror",
+        "quantise": True,
+        "margin": 8,
+    }
     config.data = {
         "root": "", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
-        "transform": {"name": "crop", "size": 96, "margin": 8, "flips": ("horizontal", "vertical", "transpose")},
+        "transform": {
+            "name": "crop", "size": 96, "margin": 8, "flips": ("horizontal", "vertical", "transpose"),
+        },
         "train": {
             "photographs": {
                 "kind": "photographs", "weight": 1.0,
@@ -87,11 +104,23 @@ def shipped(config: ConfigDict) -> None:
         "kind": "folder", "path": "bsds500/images", "include": "", "weight": 0.6,
         "exclude": "bsds500/exclude_from_training.txt",
     }  # fmt: skip
-    config.data.train.t91 = {"kind": "folder", "path": "t91", "exclude": "t91_small", "include": "", "weight": 0.2}
-    config.data.train.div2k = {
-        "kind": "folder", "path": "div2k_test_lr", "exclude": "", "include": "", "weight": 0.2
+    config.data.train.t91 = {
+        "kind": "folder",
+        "path": "t91",
+        "exclude": "t91_small",
+        "include": "",
+        "weight": 0.2,
     }
-    config.data.test = {"set5": {"kind": "folder", "path": "sr_benchmarks/Set5/HR", "exclude": "", "include": ""}}
+    config.data.train.div2k = {
+        "kind": "folder",
+        "path": "div2k_test_lr",
+        "exclude": "",
+        "include": "",
+        "weight": 0.2,
+    }
+    config.data.test = {
+        "set5": {"kind": "folder", "path": "sr_benchmarks/Set5/HR", "exclude": "", "include": ""}
+    }
     config.evaluation.pair = {"multiple": 4, "crop": 0, "border": "clamp", "quantise": True}
     config.evaluation.baselines.bicubic = "clamp"
     config.optimisers.gen.rate.steps = config.train.steps = 6000
@@ -103,12 +132,21 @@ def paper(config: ConfigDict) -> None:
     """BasicSR's values; DIV2K's 800 training images as 480×480 sub-images under data.root."""
     shipped(config)
     config.data.train = {
-        "div2k": {"kind": "folder", "path": "DIV2K_train_HR_sub", "exclude": "", "include": "", "weight": 1.0}
+        "div2k": {
+            "kind": "folder",
+            "path": "DIV2K_train_HR_sub",
+            "exclude": "",
+            "include": "",
+            "weight": 1.0,
+        }
     }
     config.data.batch, config.data.transform.size = 16, 128
     config.networks.gen.outer_gain = 0.1
     config.optimisers.gen.rate = {
-        "name": "multistep", "peak": 2e-4, "milestones": (200_000, 400_000, 600_000, 800_000), "factor": 0.5
+        "name": "multistep",
+        "peak": 2e-4,
+        "milestones": (200_000, 400_000, 600_000, 800_000),
+        "factor": 0.5,
     }
     config.ema = 0.0
     config.train.steps = 1_000_000

@@ -12,7 +12,15 @@ import numpy as np
 
 from jaxsr import evaluate, logs
 from jaxsr.build_method import (
-    algorithm, bind, call, features, network_module, pick, rest, weights,
+    algorithm,
+    bind,
+    call,
+    features,
+    nearest,
+    network_module,
+    pick,
+    rest,
+    weights,
 )  # fmt: skip
 from jaxsr.data import pipeline, sources, transforms
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
@@ -31,14 +39,31 @@ TRANSFORMS = {
     "segmentation_crop": transforms.segmentation_crop,
     "sft_sample": transforms.sft_sample,
 }
+REQUIRED = (
+    "accumulate", "algorithm", "data", "ema", "evaluation", "inputs", "losses", "name", "networks",
+    "optimisers", "precision", "scale", "seed", "train",
+)  # fmt: skip
+OPTIONAL = ("adversarial", "classification", "degradation", "features", "finish", "prior")
 PRIORS = ("", "background", "files", "prior_net")
 PATHS = ("path", "images", "labels")  # keys of a source that are relative to config.data.root
-LISTS = ("include", "exclude")  # likewise where they are paths; a bare name is a list that is shipped
+LISTS = (
+    "include",
+    "exclude",
+)  # likewise where they are paths; a bare name is a list that is shipped
 
 
 def experiment(config: ml_collections.ConfigDict) -> Experiment:
     """Everything that `train.train` needs, from a config; what is wrong in it raises UserError."""
     plain = config.to_dict()
+    known = REQUIRED + OPTIONAL
+    for name in plain:
+        if name not in known:
+            raise UserError(
+                f"config.{name} is not known{nearest(name, known)}: there are {', '.join(known)}."
+            )
+    for name in REQUIRED:
+        if name not in plain:
+            raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
     data, seed = plain["data"], plain["seed"]
     # the method first: a mistake in the config should not wait for images to be read
     extract, held, layers = features(plain["features"]) if "features" in plain else (None, {}, {})
@@ -159,16 +184,21 @@ def pair(sample: Mapping[str, Any], section: Mapping[str, Any], *, scale: int) -
 def baselines(
     section: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], *, scale: int
 ) -> dict[str, list[np.ndarray]]:
-    """Restored images of the methods to compare with: `bicubic` («» leaves it out) and networks from weights."""
+    """What to compare with: `bicubic` (its border rule) and networks by their weights; «» is left out."""
     made = {}
     for name, source in section.items():
+        if not source:
+            continue
         if name == "bicubic":
             made[name] = [
-                imresize(evaluate.to_uint8(p["lq"]), scale, border=source, round_passes=True) for p in pairs
+                imresize(evaluate.to_uint8(p["lq"]), scale, border=source, round_passes=True)
+                for p in pairs
             ]
-        elif source:
+        else:
             variables, card = weights(source)
-            module = network_module(card["network"], f"evaluation.baselines.{name}", dtype=jnp.float32)
+            module = network_module(
+                card["network"], f"evaluation.baselines.{name}", dtype=jnp.float32
+            )
             run = jax.jit(lambda v, x, module=module: module.apply(v, x, train=False))
             made[name] = [evaluate.to_uint8(run(variables, p["lq"][None])[0]) for p in pairs]
     return made

@@ -72,9 +72,7 @@ def pick(table: Mapping[str, Any], name: str, where: str) -> Any:
     return table[name]
 
 
-def call(
-    function: Callable[..., Any], section: Mapping[str, Any], where: str, **given: Any
-) -> Any:
+def call(function: Callable[..., Any], section: Mapping[str, Any], where: str, **given: Any) -> Any:
     """function(**section, **given); an unknown or missing key is a UserError."""
     check(function, section, where, *given)
     return function(**section, **given)

@@ -288,9 +288,7 @@ def load_run(workdir: Path, network: str = "gen") -> tuple[dict[str, Tree], dict
     )
 
 
-def warm_start(
-    drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str
-) -> dict[str, Tree]:
+def warm_start(drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str) -> dict[str, Tree]:
     """`loaded` in the place of the drawn variables; UserError names the tensors that do not fit."""
     old = flax.traverse_util.flatten_dict(drawn, sep="/")
     new = flax.traverse_util.flatten_dict(loaded, sep="/")

@@ -16,7 +16,10 @@ WORKDIR = flags.DEFINE_string(
     "workdir", "", "where checkpoints, logs and pictures go; runs/<name of the config> by default"
 )
 MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "evaluate"], "train, or evaluate the latest checkpoint of the work folder"
+    "mode",
+    "train",
+    ["train", "evaluate"],
+    "train, or evaluate the latest checkpoint of the work folder",
 )
 
 
@@ -30,7 +33,9 @@ def parse(arguments: list[str]) -> list[str]:
         fail(_unknown_key(str(error), arguments))
     except OSError:
         named = next((a for a in arguments if re.match("--?config[= ]?", a)), "--config")
-        fail(f"{named}: there is no such config file; name one of configs/, as --config=configs/sftnet.py.")
+        fail(
+            f"{named}: there is no such config file; name one of configs/, as --config=configs/sftnet.py."
+        )
     except (ValueError, TypeError, flags.Error) as error:
         # ml_collections puts the traceback of a config file into its message; its last line is the sentence
         fail(" ".join(str(error).split()).split("ValueError: ")[-1])

@@ -87,9 +87,7 @@ def grouped_adam(
     return optax.partition(
         {
             "group": optax.chain(moments, optax.scale_by_learning_rate(group_rate)),
-            "rest": optax.chain(
-                delayed(moments, steps=freeze), optax.scale_by_learning_rate(rate)
-            ),
+            "rest": optax.chain(delayed(moments, steps=freeze), optax.scale_by_learning_rate(rate)),
         },
         labels,
     )

@@ -64,16 +64,14 @@ def update(
     """One optimiser update of one network; the step count is left to the algorithm.
 
     Returns the new state and the global norms `grad_norm/<network>` (of the gradient as given) and
-    `param_norm/<network>` (before the update).
+    `param_norm/<network>` (after the update, so that finite metrics mean finite parameters).
     """
     params = state.params[network]
     updates, opt = optimiser.update(grads, state.opt[network], params)
+    moved = optax.apply_updates(params, updates)
+    new = state.replace(params=state.params | {network: moved}, opt=state.opt | {network: opt})
     metrics = {
         f"grad_norm/{network}": optax.tree.norm(grads),
-        f"param_norm/{network}": optax.tree.norm(params),
+        f"param_norm/{network}": optax.tree.norm(moved),
     }
-    new = state.replace(
-        params=state.params | {network: optax.apply_updates(params, updates)},
-        opt=state.opt | {network: opt},
-    )
     return new, metrics

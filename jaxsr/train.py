@@ -54,7 +54,9 @@ class Experiment(NamedTuple):
     algorithm: Algorithm
     frozen: Tree
     batches: Callable[[int], Any]
-    evaluate: Callable[[Callable[[Batch], np.ndarray], int, Path], tuple[dict[str, float], np.ndarray]]
+    evaluate: Callable[
+        [Callable[[Batch], np.ndarray], int, Path], tuple[dict[str, float], np.ndarray]
+    ]
     report: Callable[[Path], str]
     loop: Loop
     seed: int
@@ -106,7 +108,9 @@ def evaluate(experiment: Experiment, workdir: Path) -> None:
                 stack.callback(source.close)
                 held = checkpoint.restore(source, shapes(experiment, place)[0])
         if held is None:
-            raise UserError(f"{workdir} holds no checkpoint: train first, or name another --workdir.")
+            raise UserError(
+                f"{workdir} holds no checkpoint: train first, or name another --workdir."
+            )
         frozen = jax.device_put(experiment.frozen, place.everywhere)
         predict = predictor(
             experiment.algorithm, held[0], frozen, seed=experiment.seed, place=place
@@ -116,31 +120,41 @@ def evaluate(experiment: Experiment, workdir: Path) -> None:
     logs.say(experiment.report(workdir))
 
 
+class Run(NamedTuple):
+    """A run in progress: what does not change from step to step."""
+
+    experiment: Experiment
+    workdir: Path
+    place: Placement
+    frozen: Tree
+    latest: Any
+    best: Any
+    log: logs.Log
+
+
 def train(experiment: Experiment, workdir: Path) -> State:
     """Runs an experiment to its last step, from the latest checkpoint in `workdir` where there is one.
 
-    SIGTERM and Ctrl-C save and return early. Raises UserError for a work folder of another experiment, a
-    checkpoint that cannot be read, and a loss or gradient that is not finite.
+    SIGTERM and Ctrl-C save and return early. Raises UserError for a work folder of another
+    experiment, a checkpoint that cannot be read, and a loss or gradient that is not finite.
     """
     checkpoint.check_config(workdir, experiment.config)
-    loop, place = experiment.loop, placement()
+    place, steps = placement(), experiment.loop.steps
     with contextlib.ExitStack() as stack:
-        latest = checkpoint.manager(workdir / "checkpoints", keep=loop.keep)
+        latest = checkpoint.manager(workdir / "checkpoints", keep=experiment.loop.keep)
         stack.callback(latest.close)
         best = checkpoint.manager(workdir / "best", keep=1)
         stack.callback(best.close)
         state = start(experiment, latest, place)
-        first = int(state.step)
-        log = logs.open_log(workdir, start=first)
+        log = logs.open_log(workdir, start=int(state.step))
         stack.callback(logs.close, log)
         frozen = jax.device_put(experiment.frozen, place.everywhere)
-        visit = functools.partial(_evaluate, experiment, workdir, log, best, frozen, place)
-        if first >= loop.steps:
-            logs.say(f"{workdir} has all its {loop.steps} steps; evaluating.")
-            visit(state)
-        else:
-            state = _steps(experiment, workdir, state, frozen, place, latest, log, visit)
-    if int(state.step) >= loop.steps:
+        run = Run(experiment, workdir, place, frozen, latest, best, log)
+        if int(state.step) < steps:
+            state = take_steps(run, state)
+        elif not (workdir / "evaluation" / f"step_{int(state.step):08d}.md").exists():
+            visit(run, state)
+    if int(state.step) >= steps:
         logs.say(experiment.report(workdir))
     return state
 
@@ -171,38 +185,45 @@ def start(experiment: Experiment, latest: Any, place: Placement) -> State:
     return state
 
 
-def _steps(experiment, workdir, state, frozen, place, latest, log, visit) -> State:
-    """The steps of a run from the state's own on."""
-    loop, first = experiment.loop, int(state.step)
-    step = jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=place.everywhere)
+def take_steps(run: Run, state: State) -> State:
+    """The steps of a run from the state's own on, to the last or to a signal."""
+    experiment, loop, first = run.experiment, run.experiment.loop, int(state.step)
+    step = jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=run.place.everywhere)
     pending: list[tuple[int, Any]] = []
     clock = time.monotonic()
-    with contextlib.closing(experiment.batches(first)) as batches, stop_requested() as stopped:
-        for number in range(first, loop.steps):
-            batch = put(next(batches), place)
-            state, metrics = step(step_key(experiment.seed, number), state, batch, frozen)
-            pending.append((number + 1, metrics))
-            done = number + 1
-            last = done == loop.steps or bool(stopped)
-            due = functools.partial(_due, done, last)
-            # nothing is saved or evaluated before all metrics up to here were seen to be finite
-            if due(loop.log_every) or due(loop.eval_every) or due(loop.checkpoint_every):
-                means = collect(pending, experiment, workdir, latest)
+    with contextlib.closing(experiment.batches(first)) as batches, stop_requested() as signals:
+        for done in range(first + 1, loop.steps + 1):
+            batch = put(next(batches), run.place)
+            key = step_key(experiment.seed, done - 1)
+            state, metrics = step(key, state, batch, run.frozen)
+            pending.append((done, metrics))
+            stopped = "".join(signals[:1])  # read once: a signal may come at any line
+            last = done == loop.steps
+            evaluating = last or is_due(done, loop.eval_every)
+            saving = last or stopped or is_due(done, loop.checkpoint_every)
+            # nothing is evaluated or saved before all metrics up to here were seen to be finite
+            if evaluating or saving or is_due(done, loop.log_every):
+                means = collect(pending, run)
                 rate = (time.monotonic() - clock) / len(pending)
-                logs.scalars(log, done, means | {"seconds_per_step": rate})
+                logs.scalars(run.log, done, means | {"seconds_per_step": rate})
                 shown = {name: means[name] for name in TOTALS if name in means}
                 logs.say(logs.progress(done, loop.steps, rate, shown))
+            if evaluating:
+                visit(run, state)
+            if saving:
+                checkpoint.save(run.latest, state, notes(experiment))
+            if evaluating or saving or is_due(done, loop.log_every):
                 pending.clear()
-            if done == loop.steps or (loop.eval_every and done % loop.eval_every == 0):
-                visit(state)
-            if due(loop.checkpoint_every):
-                checkpoint.save(latest, state, notes(experiment))
-            if not pending:
                 clock = time.monotonic()
             if stopped:
-                logs.say(f"{stopped[0]}: saved at step {done}; run the same command to go on.")
+                logs.say(f"{stopped}: saved at step {done}; run the same command to go on.")
                 break
     return state
+
+
+def is_due(done: int, every: int) -> bool:
+    """Whether something that happens every `every` steps happens after step `done`; never for 0."""
+    return every > 0 and done % every == 0
 
 
 def notes(experiment: Experiment) -> dict[str, Any]:
@@ -210,11 +231,7 @@ def notes(experiment: Experiment) -> dict[str, Any]:
     return {"config": dict(experiment.config), "versions": checkpoint.provenance()}
 
 
-def _due(done: int, last: bool, every: int) -> bool:
-    return last or (every > 0 and done % every == 0)
-
-
-def collect(pending, experiment: Experiment, workdir: Path, latest: Any) -> dict[str, float]:
+def collect(pending: list[tuple[int, Any]], run: Run) -> dict[str, float]:
     """Means of the metrics of some steps, brought to the host at once.
 
     Raises UserError at the first value that is not finite, after writing the batch of that step to
@@ -225,13 +242,17 @@ def collect(pending, experiment: Experiment, workdir: Path, latest: Any) -> dict
         wrong = sorted(name for name, value in metrics.items() if not np.isfinite(value))
         if not wrong:
             continue
-        path = workdir / f"nonfinite_step_{done}.npz"
-        with contextlib.closing(experiment.batches(done - 1)) as batches:
+        path = run.workdir / f"nonfinite_step_{done}.npz"
+        with contextlib.closing(run.experiment.batches(done - 1)) as batches:
             np.savez(path, **next(batches))
-        kept = latest.latest_step()
+        kept = run.latest.latest_step()
         raise UserError(
             f"step {done}: {', '.join(wrong)} is not finite; its batch is in {path}. "
-            + (f"The checkpoint of step {kept} is kept. " if kept else "Nothing was saved before it. ")
+            + (
+                f"The checkpoint of step {kept} is kept. "
+                if kept
+                else "Nothing was saved before it. "
+            )
             + "Lower the learning rate, or look at the batch."
         )
     return {name: float(np.mean([metrics[name] for metrics in held])) for name in held[0]}
@@ -250,24 +271,30 @@ def predictor(
     return predict
 
 
-def _evaluate(experiment, workdir, log, best, frozen, place, state) -> None:
+def visit(run: Run, state: State) -> None:
     """One visit of the validation images: files, TensorBoard, and the best checkpoint so far."""
-    step, loop = int(state.step), experiment.loop
-    predict = predictor(experiment.algorithm, state, frozen, seed=experiment.seed, place=place)
-    means, sheet = experiment.evaluate(predict, step, workdir / "evaluation")
-    logs.scalars(log, step, {f"evaluation/{name}": value for name, value in means.items()})
-    logs.picture(log, step, "evaluation", sheet)
-    logs.say("  ".join([f"evaluation at step {step}:"] + [f"{n} {v:.4f}" for n, v in means.items()]))
+    experiment, step = run.experiment, int(state.step)
+    loop = experiment.loop
+    predict = predictor(
+        experiment.algorithm, state, run.frozen, seed=experiment.seed, place=run.place
+    )
+    means, sheet = experiment.evaluate(predict, step, run.workdir / "evaluation")
+    logs.scalars(run.log, step, {f"evaluation/{name}": value for name, value in means.items()})
+    logs.picture(run.log, step, "evaluation", sheet)
+    scores = [f"{name} {value:.4f}" for name, value in means.items()]
+    logs.say("  ".join([f"evaluation at step {step}:", *scores]))
     if not loop.best:
         return
     if loop.best not in means:
         raise UserError(
-            f"config.train.best is {loop.best!r}, but the evaluation gives {', '.join(means)}: name one."
+            f"config.train.best is {loop.best!r}, but the evaluation gives {', '.join(means)}: "
+            "name one of them."
         )
-    value, old = means[loop.best], checkpoint.read_notes(best)
+    value, old = means[loop.best], checkpoint.read_notes(run.best)
     sign = 1 if loop.best_mode == "max" else -1
     if old is None or sign * value > sign * old["value"]:
-        checkpoint.save(best, state, notes(experiment) | {"metric": loop.best, "value": value})
+        added = {"metric": loop.best, "value": value}
+        checkpoint.save(run.best, state, notes(experiment) | added)
 
 
 @contextlib.contextmanager

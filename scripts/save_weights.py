@@ -25,7 +25,9 @@ def card_text(name: str, card: dict, run: Path, data: str) -> str:
         seconds += row["seconds_per_step"] * (row["step"] - last)
         last = row["step"]
     table = run / "evaluation" / f"step_{card['step']:08d}.md"
-    versions = ", ".join(f"{n} {v}" for n, v in card["versions"].items() if n not in ("git", "device"))
+    versions = ", ".join(
+        f"{n} {v}" for n, v in card["versions"].items() if n not in ("git", "device")
+    )
     lines = [
         f"# {name}", "",
         f"- Network: `{json.dumps(card['network'], sort_keys=True)}`",
@@ -45,7 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="work folder of a run")
     parser.add_argument("out", type=Path, help="file to write, ending in .safetensors")
-    parser.add_argument("--data", required=True, help="one sentence for the card: what it was trained on")
+    parser.add_argument(
+        "--data", required=True, help="one sentence for the card: what it was trained on"
+    )
     arguments = parser.parse_args()
     try:
         variables, card = checkpoint.load_run(arguments.run)

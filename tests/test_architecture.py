@@ -45,7 +45,11 @@ def imports(path: Path) -> set[str]:
     """The parts of jaxsr that a file imports, at any depth."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "jaxsr":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] == "jaxsr"
+        ):
             names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
             found |= set(names)
         elif isinstance(node, ast.Import):
@@ -111,7 +115,9 @@ def test_public_function_has_key_first_keyword_options_and_a_docstring(module, n
         if isinstance(parameter.default, (bool, int, float, str)) and parameter.default is not None:
             if (module, name, parameter.name) in POSITIONAL_DEFAULTS:
                 continue
-            assert parameter.kind == parameter.KEYWORD_ONLY, f"option {parameter.name} is keyword-only"
+            assert parameter.kind == parameter.KEYWORD_ONLY, (
+                f"option {parameter.name} is keyword-only"
+            )
     assert inspect.getdoc(function) or name == "main", "a public function has a docstring"
 
 
@@ -135,14 +141,23 @@ def test_no_hidden_defaults_registries_or_long_files():
                 bases = [ast.unparse(base) for base in node.bases]
                 allowed = {"nn.Module", "NamedTuple", "Exception"}
                 frozen = [ast.unparse(d) for d in node.decorator_list]
-                assert set(bases) & allowed or "flax.struct.dataclass" in frozen, f"{path}: {node.name}"
+                assert set(bases) & allowed or "flax.struct.dataclass" in frozen, (
+                    f"{path}: {node.name}"
+                )
 
 
 def test_nothing_runs_at_import():
     """Top-level statements are imports, definitions, constants and docstrings."""
     for path in FILES:
         for node in ast.parse(path.read_text()).body:
-            plain = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+            plain = (
+                ast.Import,
+                ast.ImportFrom,
+                ast.FunctionDef,
+                ast.ClassDef,
+                ast.Assign,
+                ast.AnnAssign,
+            )
             guard = isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
             text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             assert isinstance(node, plain) or guard or text, f"{path}:{node.lineno}"

@@ -21,7 +21,9 @@ def call(root, *words, hide_torch=False):
     command = [sys.executable, *start, str(root / "scripts" / "benchmark.py"), *words]
     # compiling is most of the time, and no timing is asserted
     env = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=env)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=env
+    )
 
 
 def read(folder):
@@ -41,8 +43,16 @@ def test_tiny_run_writes_every_row(root, tmp_path):
     rows = [row for row in report["rows"] if row["dtype"] == "float32"]
     assert [row["case"] for row in rows] == CASES
     for row in rows:
-        positive(row, "jaxsr_seconds", "torch_seconds", "ratio", "jaxsr_mib",
-                 "jaxsr_images_per_second", "torch_images_per_second", "compile_seconds")
+        positive(
+            row,
+            "jaxsr_seconds",
+            "torch_seconds",
+            "ratio",
+            "jaxsr_mib",
+            "jaxsr_images_per_second",
+            "torch_images_per_second",
+            "compile_seconds",
+        )
         assert row["ratio"] == pytest.approx(row["jaxsr_seconds"] / row["torch_seconds"])
         assert row["batch"] == (2 if row["case"].endswith("train") else 1)
         assert len(row["jaxsr_times"]) == len(row["torch_times"]) == 2
@@ -51,7 +61,9 @@ def test_tiny_run_writes_every_row(root, tmp_path):
         assert row["torch_mib"] is None or row["torch_mib"] >= 0  # None off Linux
         assert row["torch_memory"]
         assert f"| {row['case']} | float32 |" in done.stdout
-    assert {"CPU", "usable cores", "accelerator", "jax", "flax", "torch"} <= report["machine"].keys()
+    assert {"CPU", "usable cores", "accelerator", "jax", "flax", "torch"} <= report[
+        "machine"
+    ].keys()
     assert (tmp_path / "results.md").read_text() in done.stdout
 
 
@@ -69,6 +81,7 @@ def test_bad_arguments_are_one_sentence(root, tmp_path, monkeypatch):
     """In this process: each start of another one costs seconds."""
     monkeypatch.syspath_prepend(str(root / "scripts"))
     import benchmark
+
     from jaxsr.types import UserError
 
     occupied = tmp_path / "file"

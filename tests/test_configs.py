@@ -110,4 +110,9 @@ def test_paper_preset_of_sftnet_has_every_published_value(root):
     assert config.features.name == "vgg19" and config.features.layers.to_dict() == {"conv5_4": 1.0}
     assert not config.ema and config.train.eval_every == 2000
     widths = config.networks.gen
-    assert (widths.features, widths.blocks, widths.condition, widths.condition_hidden) == (64, 16, 32, 128)
+    assert (widths.features, widths.blocks, widths.condition, widths.condition_hidden) == (
+        64,
+        16,
+        32,
+        128,
+    )

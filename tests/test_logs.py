@@ -121,9 +121,7 @@ def test_progress_line():
     stamp, rest = line.split("  ", 1)
     assert re.fullmatch(r"\d\d:\d\d:\d\d", stamp)
     # 90 steps of 2.5 s are left
-    assert rest == (
-        "step 30/120 (25 %)  2.50 s/step  left 3:45  loss 0.1235  D(real) 1.235e+04"
-    )
+    assert rest == ("step 30/120 (25 %)  2.50 s/step  left 3:45  loss 0.1235  D(real) 1.235e+04")
     assert "(99 %)" in logs.progress(999, 1000, 1.0, {}), "100 % is said at the end only"
     assert "(100 %)  1.00 s/step  left 0:00" in logs.progress(1000, 1000, 1.0, {})
 

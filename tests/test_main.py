@@ -7,10 +7,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-
+from test_train import experiment
 
 from jaxsr.types import UserError
-from test_train import experiment
 
 
 def command(root, *arguments):
@@ -33,7 +32,8 @@ def command(root, *arguments):
         (["--config=configs/sftnet.py", "--config.train.steps=many"],
          "flag --config.train.steps=many: invalid literal for int() with base 10: 'many'"),
         ([], "no config: name one, for example --config=configs/sftnet.py."),
-        (["--config=configs/sftnet.py", "--wrkdir=x"], "Unknown command line flag 'wrkdir'. Did you mean: workdir ?"),
+        (["--config=configs/sftnet.py", "--wrkdir=x"],
+         "Unknown command line flag 'wrkdir'. Did you mean: workdir ?"),
         (["--config=configs/sftnet.py", "workdir=x"],
          "'workdir=x' is not a flag: options are written --name=value."),
     ],
@@ -47,7 +47,10 @@ def test_flag_mistakes(root, arguments, sentence):
 
 def test_mode_evaluate_without_a_checkpoint(root, tmp_path):
     done = command(
-        root, "--config=configs/sftnet_psnr.py:tiny", f"--workdir={tmp_path / 'new'}", "--mode=evaluate"
+        root,
+        "--config=configs/sftnet_psnr.py:tiny",
+        f"--workdir={tmp_path / 'new'}",
+        "--mode=evaluate",
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert f"{tmp_path / 'new'} holds no checkpoint" in done.stderr
@@ -57,7 +60,13 @@ def folder_config(path, **data):
     def change(config):
         config.data.root = ""
         config.data.train = {
-            "mine": {"kind": "folder", "path": str(path), "include": "", "exclude": "", "weight": 1.0}
+            "mine": {
+                "kind": "folder",
+                "path": str(path),
+                "include": "",
+                "exclude": "",
+                "weight": 1.0,
+            }
         }
         for key, value in data.items():
             config.data[key] = value

@@ -10,11 +10,23 @@ from jaxsr import optimisers
 
 
 @pytest.mark.parametrize(
-    ("iteration", "expected"),  # specs: halved at 50k, 100k, 150k, 200k; the scheduler is stepped first
-    [(1, 1e-4), (49_999, 1e-4), (50_000, 5e-5), (99_999, 5e-5), (100_000, 2.5e-5), (600_000, 6.25e-6)],
+    (
+        "iteration",
+        "expected",
+    ),  # specs: halved at 50k, 100k, 150k, 200k; the scheduler is stepped first
+    [
+        (1, 1e-4),
+        (49_999, 1e-4),
+        (50_000, 5e-5),
+        (99_999, 5e-5),
+        (100_000, 2.5e-5),
+        (600_000, 6.25e-6),
+    ],
 )
 def test_multistep_changes_at_the_published_iterations(iteration, expected):
-    rate = optimisers.multistep(peak=1e-4, milestones=(50_000, 100_000, 150_000, 200_000), factor=0.5)
+    rate = optimisers.multistep(
+        peak=1e-4, milestones=(50_000, 100_000, 150_000, 200_000), factor=0.5
+    )
     assert float(rate(jnp.asarray(iteration - 1))) == pytest.approx(expected, rel=1e-6)
 
 

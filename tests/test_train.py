@@ -68,7 +68,13 @@ def test_run_leaves_what_it_promises(whole):
     first = rows[0]
     for name in ("perceptual", "pixel", "adversarial", "classification"):
         assert {f"loss/{name}", f"weighted/{name}"} <= first.keys()
-    assert {"D(real)", "D(fake)", "grad_norm/gen", "param_norm/disc", "seconds_per_step"} <= first.keys()
+    assert {
+        "D(real)",
+        "D(fake)",
+        "grad_norm/gen",
+        "param_norm/disc",
+        "seconds_per_step",
+    } <= first.keys()
     assert (workdir / "evaluation" / "step_00000012.png").stat().st_size > 1000
     assert "protocol" in (workdir / "evaluation" / "step_00000012.csv").read_text().splitlines()[0]
     assert list((workdir / "tensorboard").glob("events*"))
@@ -103,7 +109,9 @@ def test_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(whole, tmp
     done = run(root, workdir)
     assert done.returncode == 0, done.stderr
     assert same_bits(arrays(whole[0]), arrays(workdir))
-    kept = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    kept = [
+        json.loads(line)["step"] for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
     assert kept == sorted(kept) and kept.count(12) == 2, "one row of losses, one of the evaluation"
 
 
@@ -160,7 +168,8 @@ def test_each_function_is_compiled_once_a_run(root, tmp_path):
         return counted
 
     algorithm = made.algorithm._replace(
-        step=counting("step", made.algorithm.step), predict=counting("predict", made.algorithm.predict)
+        step=counting("step", made.algorithm.step),
+        predict=counting("predict", made.algorithm.predict),
     )
     train.train(made._replace(algorithm=algorithm), tmp_path / "run")
     assert traced.count("step") == 1
@@ -177,7 +186,9 @@ def test_nonfinite_loss_stops_names_the_step_and_keeps_the_last_finite_checkpoin
         return new.replace(params=params), metrics | {"loss/pixel": metrics["loss/pixel"] + bad}
 
     with pytest.raises(UserError, match=r"step 5: loss/pixel is not finite") as caught:
-        train.train(made._replace(algorithm=made.algorithm._replace(step=poisoned)), tmp_path / "run")
+        train.train(
+            made._replace(algorithm=made.algorithm._replace(step=poisoned)), tmp_path / "run"
+        )
     dumped = np.load(tmp_path / "run" / "nonfinite_step_5.npz")
     assert "nonfinite_step_5.npz" in str(caught.value) and "step 4 is kept" in str(caught.value)
     batches = made.batches(4)

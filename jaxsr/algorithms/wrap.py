@@ -1,5 +1,6 @@
 """Wrappers: each takes an algorithm and returns one with the same three functions."""
 
+import operator
 from collections.abc import Callable
 
 import jax
@@ -54,7 +55,9 @@ def ema(algorithm: Algorithm, *, decay: float, network: str = "gen") -> Algorith
     def init(key: jax.Array, batch: Batch) -> State:
         state = algorithm.init(key, batch)
         # a copy: under donation two entries of the state must not share a buffer
-        return state.replace(extra=state.extra | {"ema": jax.tree.map(jnp.copy, state.params[network])})
+        return state.replace(
+            extra=state.extra | {"ema": jax.tree.map(jnp.copy, state.params[network])}
+        )
 
     def step(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> tuple[State, Metrics]:
         state, metrics = algorithm.step(key, state, batch, frozen)
@@ -81,7 +84,7 @@ def accumulate(algorithm: Algorithm, *, parts: int) -> Algorithm:
         split = jax.tree.map(lambda x: x.reshape((parts, -1) + x.shape[1:]), dict(batch))
         first, passes = state.step, []
         for index in range(parts):
-            part = jax.tree.map(lambda x: x[index], split)
+            part = jax.tree.map(operator.itemgetter(index), split)
             state, metrics = algorithm.step(jax.random.fold_in(key, index), state, part, frozen)
             passes.append(metrics)
         mean = jax.tree.map(lambda *values: sum(values) / parts, *passes)

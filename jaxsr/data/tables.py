@@ -75,6 +75,5 @@ def _read_text(path_or_name: str | os.PathLike, kind: str, suffix: str) -> str:
         raise UserError(f"{path_or_name} is not a text file in UTF-8: save it as one.") from error
     except OSError as error:
         raise UserError(
-            f"{path_or_name} is neither a readable file nor a shipped list; "
-            f"{nearest(name, stems)}."
+            f"{path_or_name} is neither a readable file nor a shipped list; {nearest(name, stems)}."
         ) from error

@@ -35,10 +35,20 @@ def load_vgg19(path: str | Path, *, layer: str = "conv5_4") -> dict[str, dict[st
     if not path.is_file():
         raise UserError(f"There is no VGG19 weight file {path}; {_RECIPE}")
     # torchvision numbers the layers of its flat list just as layer_names() orders them
-    wanted = [(name, index) for index, name in enumerate(names[: names.index(layer) + 1])
-              if name.startswith("conv")]
-    arrays = _read(path, {key for name, index in wanted for prefix in (name, f"features.{index}")
-                          for key in (f"{prefix}.weight", f"{prefix}.bias")})
+    wanted = [
+        (name, index)
+        for index, name in enumerate(names[: names.index(layer) + 1])
+        if name.startswith("conv")
+    ]
+    arrays = _read(
+        path,
+        {
+            key
+            for name, index in wanted
+            for prefix in (name, f"features.{index}")
+            for key in (f"{prefix}.weight", f"{prefix}.bias")
+        },
+    )
     params: dict[str, dict[str, np.ndarray]] = {}
     missing, inputs = [], 3
     for name, index in wanted:
@@ -50,8 +60,10 @@ def load_vgg19(path: str | Path, *, layer: str = "conv5_4") -> dict[str, dict[st
             missing.append(name)
         inputs = outputs
     if missing:
-        raise UserError(f"{path} lacks the VGG19 layers {', '.join(missing)}; choose a layer "
-                        f"before them, or {_RECIPE}")
+        raise UserError(
+            f"{path} lacks the VGG19 layers {', '.join(missing)}; choose a layer "
+            f"before them, or {_RECIPE}"
+        )
     return params
 
 
@@ -61,8 +73,10 @@ def _layer(
     """One convolution, kernel O,I,H,W -> H,W,I,O."""
     kernel, bias = arrays[f"{prefix}.weight"], arrays[f"{prefix}.bias"]
     if kernel.shape != shape or bias.shape != shape[:1]:
-        raise UserError(f"{path}: {prefix} has shapes {kernel.shape} and {bias.shape} where VGG19 "
-                        f"has {shape} and {shape[:1]}; use the weights of torchvision's vgg19.")
+        raise UserError(
+            f"{path}: {prefix} has shapes {kernel.shape} and {bias.shape} where VGG19 "
+            f"has {shape} and {shape[:1]}; use the weights of torchvision's vgg19."
+        )
     kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0), dtype=np.float32)
     return {"kernel": kernel, "bias": np.asarray(bias, dtype=np.float32)}
 
@@ -76,7 +90,14 @@ def _read(path: Path, wanted: set[str]) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="numpy") as file:
                 return {name: file.get_tensor(name) for name in file.keys() if name in wanted}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile,
-            SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        SafetensorError,
+    ) as error:
         raise UserError(f"{path} cannot be read as VGG19 weights: {error}") from error
     raise UserError(f"{path} is neither .npz nor .safetensors; {_RECIPE}")

@@ -17,8 +17,10 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, ignore: int) -> jax.A
     Source: arXiv:1804.02815 section 3.3 with the background ignored; torch cross_entropy.
     """
     if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be integers {logits.shape[:-1]} for logits {logits.shape}, "
-                         f"not {labels.dtype} {labels.shape}.")
+        raise ValueError(
+            f"labels must be integers {logits.shape[:-1]} for logits {logits.shape}, "
+            f"not {labels.dtype} {labels.shape}."
+        )
     classes = logits.shape[-1]
     counted = labels != ignore
     # an unsigned label cannot be negative, a signed one must not wrap to the last class

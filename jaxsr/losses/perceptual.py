@@ -34,5 +34,6 @@ def _per_layer(
 ) -> dict[str, jax.Array]:
     if set(prediction) != set(target):
         raise ValueError(f"Both need the same layers; got {set(prediction)} and {set(target)}.")
-    return {name: loss(prediction[name], jax.lax.stop_gradient(target[name]))
-            for name in prediction}
+    return {
+        name: loss(prediction[name], jax.lax.stop_gradient(target[name])) for name in prediction
+    }

@@ -25,9 +25,7 @@ def l2(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.square(prediction - target)
 
 
-def charbonnier(
-    prediction: jax.Array, target: jax.Array, *, epsilon: float = 1e-12
-) -> jax.Array:
+def charbonnier(prediction: jax.Array, target: jax.Array, *, epsilon: float = 1e-12) -> jax.Array:
     """sqrt((x - y)^2 + epsilon) for each element; epsilon is inside the root, not squared.
 
     Two arrays of one shape -> the same shape. Approaches L1 with an error of at most

@@ -42,7 +42,8 @@ class ACDVGG96(nn.Module):
             raise ValueError(f"size must be a multiple of 16, not {self.size}.")
         if images.ndim != 4 or images.shape[1:3] != (self.size, self.size):
             raise ValueError(
-                f"The discriminator takes [B,{self.size},{self.size},3], not {images.shape}.")
+                f"The discriminator takes [B,{self.size},{self.size},3], not {images.shape}."
+            )
         x = images
         for i, width in enumerate((1, 2, 4, 8)):
             channels = width * self.features
@@ -51,24 +52,44 @@ class ACDVGG96(nn.Module):
         x = x.reshape(x.shape[0], -1)
         return {"gan": self._head(x, 1, "gan"), "class": self._head(x, self.classes, "cls")}
 
-    def _stage(self, x: jax.Array, channels: int, size: int, stride: int, *, index: int,
-               train: bool) -> jax.Array:
+    def _stage(
+        self, x: jax.Array, channels: int, size: int, stride: int, *, index: int, train: bool
+    ) -> jax.Array:
         """Convolution, normalisation (not after the very first) and LeakyReLU."""
-        x = convolution(channels, size, stride=stride, padding=1, name=f"feature_{index}",
-                        factor=_GAIN, dtype=self.dtype)(x)
+        x = convolution(
+            channels,
+            size,
+            stride=stride,
+            padding=1,
+            name=f"feature_{index}",
+            factor=_GAIN,
+            dtype=self.dtype,
+        )(x)
         if index:
-            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5,
-                             scale_init=nn.initializers.ones, bias_init=nn.initializers.zeros,
-                             # E[x^2] - E[x]^2 cancels in float32; PyTorch makes two passes
-                             use_fast_variance=False, dtype=self.dtype, param_dtype=jnp.float32,
-                             name=f"feature_{index + 1}")(x)
+            x = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.9,
+                epsilon=1e-5,
+                scale_init=nn.initializers.ones,
+                bias_init=nn.initializers.zeros,
+                # E[x^2] - E[x]^2 cancels in float32; PyTorch makes two passes
+                use_fast_variance=False,
+                dtype=self.dtype,
+                param_dtype=jnp.float32,
+                name=f"feature_{index + 1}",
+            )(x)
         return nn.leaky_relu(x, _SLOPE)
 
     def _head(self, x: jax.Array, outputs: int, name: str) -> jax.Array:
         for index, width in ((0, self.hidden), (2, outputs)):
-            x = nn.Dense(width, kernel_init=kaiming_normal(_GAIN),
-                         bias_init=nn.initializers.zeros, dtype=self.dtype,
-                         param_dtype=jnp.float32, name=f"{name}_{index}")(x)
+            x = nn.Dense(
+                width,
+                kernel_init=kaiming_normal(_GAIN),
+                bias_init=nn.initializers.zeros,
+                dtype=self.dtype,
+                param_dtype=jnp.float32,
+                name=f"{name}_{index}",
+            )(x)
             if index == 0:
                 x = nn.leaky_relu(x, _SLOPE)
         return x.astype(jnp.float32)

@@ -79,7 +79,9 @@ class PriorNet(nn.Module):
         height, width = image.shape[1:3]
         step = 2 ** (len(self.widths) - 1)
         if height % step or width % step:
-            raise ValueError(f"PriorNet wants multiples of {step}, not {height}×{width}: pad the image")
+            raise ValueError(
+                f"PriorNet wants multiples of {step}, not {height}×{width}: pad the image"
+            )
         levels = list(Trunk(self.widths, self.dtype, name="trunk")(image, train=train).values())
         x = nn.relu(levels[-1].astype(self.dtype))
         for index, dilation in enumerate((2, 4)):
@@ -93,7 +95,9 @@ class PriorNet(nn.Module):
         for level in range(len(levels) - 2, self.stop - 1, -1):
             x = x.repeat(2, axis=1).repeat(2, axis=2)
             x = x + self._project(nn.relu(levels[level].astype(self.dtype)), level)
-            x = nn.relu(ConvNorm(self.merged, dtype=self.dtype, name=f"merge{level}")(x, train=train))
+            x = nn.relu(
+                ConvNorm(self.merged, dtype=self.dtype, name=f"merge{level}")(x, train=train)
+            )
         logits = nn.Conv(
             self.classes, (1, 1), kernel_init=KAIMING, bias_init=nn.initializers.zeros,
             dtype=self.dtype, name="classify",

@@ -58,8 +58,10 @@ class _Residual(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
         sft0, sft1 = (_sft(self.variant, name, self.dtype) for name in ("sft0", "sft1"))
-        conv0, conv1 = (convolution(self.features, 3, name=name, factor=_GAIN, dtype=self.dtype)
-                        for name in ("conv0", "conv1"))
+        conv0, conv1 = (
+            convolution(self.features, 3, name=name, factor=_GAIN, dtype=self.dtype)
+            for name in ("conv0", "conv1")
+        )
         if self.variant == "pytorch":
             return x + conv1(sft1(nn.relu(conv0(sft0(x, condition))), condition))
         return x + conv1(nn.relu(sft1(conv0(nn.relu(sft0(x, condition))), condition)))
@@ -116,8 +118,9 @@ class SFTNet(nn.Module):
     def _condition(self, seg: jax.Array) -> jax.Array:
         """[B,4H,4W,classes] -> [B,H,W,condition], computed once for all SFT layers."""
         options = dict(padding=0, factor=_GAIN, dtype=self.dtype)
-        c = convolution(self.condition_hidden, _SCALE, stride=_SCALE, name="CondNet_0",
-                        **options)(seg)
+        c = convolution(self.condition_hidden, _SCALE, stride=_SCALE, name="CondNet_0", **options)(
+            seg
+        )
         for index in (2, 4, 6, 8):
             width = self.condition if index == 8 else self.condition_hidden
             c = nn.leaky_relu(c, _CONDITION_SLOPE)
@@ -169,11 +172,14 @@ def from_parent(params: Mapping[str, Any], parent_params: Mapping[str, Any]) -> 
             moves[f"sft_branch_{i}", ours] = ("model_1", f"sub_{i}", theirs)
     for ours, theirs in ((0, 2), (3, 5), (6, 8), (8, 10)):
         moves[(f"HR_branch_{ours}",)] = (f"model_{theirs}",)
-    rest = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)
-            if not is_condition(path)]
+    rest = [
+        path for path, _ in jax.tree_util.tree_leaves_with_path(params) if not is_condition(path)
+    ]
     if len(rest) != 2 * len(moves):
-        raise UserError(f"The parent has {len(moves)} convolutions and the SFT network "
-                        f"{len(rest) // 2} outside its SFT layers; {_FIT}.")
+        raise UserError(
+            f"The parent has {len(moves)} convolutions and the SFT network "
+            f"{len(rest) // 2} outside its SFT layers; {_FIT}."
+        )
     result = jax.tree.map(lambda leaf: leaf, dict(params))  # new containers, same arrays
     for target, source in moves.items():
         _copy(result, target, _at(parent_params, source))
@@ -191,6 +197,8 @@ def _copy(tree: dict[str, Any], path: tuple[str, ...], layer: Mapping[str, Any])
     old = _at(tree, path)
     new_shapes, old_shapes = jax.tree.map(jnp.shape, layer), jax.tree.map(jnp.shape, old)
     if not layer or dict(new_shapes) != dict(old_shapes):
-        raise UserError(f"The parent cannot fill {'/'.join(path)}: it has {dict(new_shapes)}, the "
-                        f"SFT network {dict(old_shapes)}; {_FIT}.")
+        raise UserError(
+            f"The parent cannot fill {'/'.join(path)}: it has {dict(new_shapes)}, the "
+            f"SFT network {dict(old_shapes)}; {_FIT}."
+        )
     _at(tree, path[:-1])[path[-1]] = dict(layer)

@@ -35,8 +35,8 @@ class LegacySRResNet(nn.Module):
     lq [B,H,W,3] RGB in [0,1], any float dtype -> [B,sH,sW,3] float32, not clipped.
     `scale` is 2, 3, 4 or 8 (ValueError otherwise). 1,554,499 parameters with the defaults.
     Kernels start Kaiming normal (fan_in) x 0.1, biases 0; `outer_gain` replaces the 0.1 outside
-    the residual blocks (1.0 starts to learn at once, as in BasicSR since 2019). Parameter names are the published
-    ones with the dots before digits as underscores: model_1/sub_3/res_0 is model.1.sub.3.res.0.
+    the residual blocks (1.0 starts to learn at once, as in BasicSR since 2019). Parameter names are the
+    published ones with the dots before digits as underscores: model_1/sub_3/res_0 is model.1.sub.3.res.0.
 
     Source: XPixelGroup/BasicSR 9fd09d4, codes/models/modules/architecture.py, SRResNet with
     norm_type None, act_type relu, mode CNA, upsample_mode pixelshuffle.
@@ -59,8 +59,9 @@ class LegacySRResNet(nn.Module):
         x = trunk(first) + first
         index = 2
         for factor in _STAGES[self.scale]:
-            x = shuffle_stage(x, factor, name=f"model_{index}", gain=self.outer_gain,
-                              dtype=self.dtype)
+            x = shuffle_stage(
+                x, factor, name=f"model_{index}", gain=self.outer_gain, dtype=self.dtype
+            )
             index += 3  # the published sequence counts convolution, shuffle and ReLU
         x = nn.relu(convolution(self.features, 3, name=f"model_{index}", **options)(x))
         x = convolution(3, 3, name=f"model_{index + 2}", **options)(x)
@@ -79,5 +80,6 @@ class _Trunk(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         for i in range(self.blocks):
             x = _Residual(self.features, self.dtype, name=f"sub_{i}")(x)
-        return convolution(self.features, 3, name=f"sub_{self.blocks}", factor=self.gain,
-                           dtype=self.dtype)(x)
+        return convolution(
+            self.features, 3, name=f"sub_{self.blocks}", factor=self.gain, dtype=self.dtype
+        )(x)

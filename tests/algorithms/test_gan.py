@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-
 from algorithms import toys
+
 from jaxsr.algorithms.gan import gan
 from jaxsr.losses import adversarial
 from jaxsr.losses.pixel import l1
@@ -54,9 +54,18 @@ def test_one_step_is_g_on_the_old_d_then_d_on_the_old_sample():
     gen, disc = by_hand(state, batch)
     new, metrics = jax.jit(method.step)(KEY, state, batch, {})
     # the same float32 operations, fused differently under jit
-    for got, want in zip(jax.tree.leaves(new.params), jax.tree.leaves({"disc": disc, "gen": gen}), strict=True):
+    for got, want in zip(
+        jax.tree.leaves(new.params), jax.tree.leaves({"disc": disc, "gen": gen}), strict=True
+    ):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-7)
-    assert {"D(real)", "D(fake)", "loss/gen", "loss/disc", "grad_norm/gen", "grad_norm/disc"} <= metrics.keys()
+    assert {
+        "D(real)",
+        "D(fake)",
+        "loss/gen",
+        "loss/disc",
+        "grad_norm/gen",
+        "grad_norm/disc",
+    } <= metrics.keys()
     assert int(new.step) == 1
 
 

@@ -33,12 +33,16 @@ def recorder():
     """An optimiser that moves nothing and keeps the gradients as its state."""
     return optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params),
-        lambda grads, held, params=None: (jax.tree.map(jnp.zeros_like, grads), grads))
+        lambda grads, held, params=None: (jax.tree.map(jnp.zeros_like, grads), grads),
+    )
 
 
 def networks(variant):
-    return (SFTNet(variant, **GEN, condition_hidden=8), ACDVGG96(**DISC),
-            VGG19(layers=("conv5_4",), widths=WIDTHS))
+    return (
+        SFTNet(variant, **GEN, condition_hidden=8),
+        ACDVGG96(**DISC),
+        VGG19(layers=("conv5_4",), widths=WIDTHS),
+    )
 
 
 def make_batch(labels):
@@ -61,8 +65,11 @@ def make_state(variant, batch):
     }
     params = {name: held["params"] for name, held in drawn.items()}
     state = State(
-        step=jnp.zeros([], jnp.int32), params=params, opt=jax.tree.map(jnp.zeros_like, params),
-        extra={"batch_stats": {"disc": drawn["disc"]["batch_stats"]}})
+        step=jnp.zeros([], jnp.int32),
+        params=params,
+        opt=jax.tree.map(jnp.zeros_like, params),
+        extra={"batch_stats": {"disc": drawn["disc"]["batch_stats"]}},
+    )
     return state, random_like(shapes_of(vgg, batch["hq"]), seed=3, gain=1.4)
 
 
@@ -72,15 +79,20 @@ def make_step(variant):
     gen, disc, vgg = networks(variant)
     keep = lambda drawn: drawn  # noqa: E731
     content = {"perceptual": {"name": "feature_l1", "weight": 1.0}}
-    adversarial = {"adversarial": {"name": "vanilla", "weight": WEIGHT},
-                   "classification": {"weight": WEIGHT}}
+    adversarial = {
+        "adversarial": {"name": "vanilla", "weight": WEIGHT},
+        "classification": {"weight": WEIGHT},
+    }
     method = gan(
-        gen=build_method.bind(gen, keep), disc=build_method.bind(disc, keep),
+        gen=build_method.bind(gen, keep),
+        disc=build_method.bind(disc, keep),
         inputs=("lq", "seg"),
         losses=build_method.losses(
-            content, lambda variables, image: vgg.apply(variables, image), {"conv5_4": 1.0}),
+            content, lambda variables, image: vgg.apply(variables, image), {"conv5_4": 1.0}
+        ),
         optimisers={"gen": recorder(), "disc": recorder()},
-        **build_method.rules(adversarial))
+        **build_method.rules(adversarial),
+    )
     return jax.jit(method.step)
 
 
@@ -94,15 +106,24 @@ def test_losses_and_gradients_of_one_step(variant):
     theirs = [
         ref.load(ref.SFTNet(variant == "torch", hidden=8, **GEN), state.params["gen"]),
         ref.load(ref.ACDVGG(**DISC), state.params["disc"], disc_stats, flat_channels=FLAT),
-        ref.load(ref.VGG19Head(34, WIDTHS), vgg["params"])]
+        ref.load(ref.VGG19Head(34, WIDTHS), vgg["params"]),
+    ]
     losses, gen_grads, disc_grads = ref.gan_step(
-        *theirs, *(ref.nchw(batch[name]) for name in ("lq", "seg", "hq")),
+        *theirs,
+        *(ref.nchw(batch[name]) for name in ("lq", "seg", "hq")),
         torch.from_numpy(batch["label"].astype(np.int64)),
-        adversarial=WEIGHT, classification=WEIGHT)
+        adversarial=WEIGHT,
+        classification=WEIGHT,
+    )
 
-    names = {"perceptual": "perceptual", "adversarial": "adversarial",
-             "classification": "classification", "gen": "gen", "disc": "disc",
-             "adversarial_disc": "disc_adversarial"}
+    names = {
+        "perceptual": "perceptual",
+        "adversarial": "adversarial",
+        "classification": "classification",
+        "gen": "gen",
+        "disc": "disc",
+        "adversarial_disc": "disc_adversarial",
+    }
     for ours, name in names.items():
         # float32 sums over networks of 20 layers
         assert float(metrics[f"loss/{ours}"]) == pytest.approx(losses[name], rel=1e-5), ours

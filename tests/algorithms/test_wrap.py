@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-
 from algorithms import toys
+
 from jaxsr.algorithms import wrap
 from jaxsr.algorithms.supervised import supervised
 from jaxsr.degradations.bicubic import bicubic
@@ -43,21 +43,33 @@ def test_ema_is_the_formula_and_what_predict_uses():
     method = wrap.ema(plain, decay=0.9)
     before = method.init(KEY, batch)
     after, _ = method.step(KEY, before, batch, {})
-    expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, before.params["gen"], after.params["gen"])
-    for got, want in zip(jax.tree.leaves(after.extra["ema"]), jax.tree.leaves(expected), strict=True):
+    expected = jax.tree.map(
+        lambda a, b: 0.9 * a + 0.1 * b, before.params["gen"], after.params["gen"]
+    )
+    for got, want in zip(
+        jax.tree.leaves(after.extra["ema"]), jax.tree.leaves(expected), strict=True
+    ):
         np.testing.assert_allclose(got, want, rtol=1e-6)  # one float32 rounding apart
     swapped = after.replace(params={"gen": after.extra["ema"]})
     np.testing.assert_array_equal(
         method.predict(KEY, after, batch, {}), plain.predict(KEY, swapped, batch, {})
     )
-    assert float(jnp.abs(method.predict(KEY, after, batch, {}) - plain.predict(KEY, after, batch, {})).max()) > 0
+    assert (
+        float(
+            jnp.abs(
+                method.predict(KEY, after, batch, {}) - plain.predict(KEY, after, batch, {})
+            ).max()
+        )
+        > 0
+    )
 
 
 def test_accumulated_step_equals_the_step_on_the_whole_batch():
     batch = toys.batch(8)
     whole = make()
     parts = wrap.accumulate(
-        make(optax.MultiSteps(optax.adam(0.1), every_k_schedule=4).gradient_transformation()), parts=4
+        make(optax.MultiSteps(optax.adam(0.1), every_k_schedule=4).gradient_transformation()),
+        parts=4,
     )
     a, b = whole.init(KEY, batch), parts.init(KEY, batch)
     for _ in range(3):

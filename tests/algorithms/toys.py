@@ -29,7 +29,11 @@ def critic() -> Network:
     def apply(variables, x, *, train):
         out = jnp.tanh(x @ variables["params"]["w"]).mean((1, 2))[:, None]
         old = variables["batch_stats"]["mean"]
-        moved = {"mean": 0.5 * old + 0.5 * jax.lax.stop_gradient(out.mean())} if train else {"mean": old}
+        moved = (
+            {"mean": 0.5 * old + 0.5 * jax.lax.stop_gradient(out.mean())}
+            if train
+            else {"mean": old}
+        )
         return {"gan": out}, moved
 
     return Network(init, apply)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxsr.data import transforms
-from jaxsr.outdoor import NAMES
 from jaxsr.data.transforms import crop, segmentation_crop, sft_sample
 from jaxsr.ops.resize import imresize, resize_bilinear, resize_nearest
+from jaxsr.outdoor import NAMES
 from jaxsr.types import UserError
 
 # One float32 rounding of values below 2; both sides are float64 until then.

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
+
 from jaxsr.degradations.bicubic import bicubic
 from jaxsr.ops.resize import imresize, modcrop
-from PIL import Image
 
 
 def noise(*shape: int) -> np.ndarray:

@@ -28,7 +28,9 @@ def test_maps_are_probabilities_times_255_of_the_size_of_the_image():
 
 def test_a_sure_background_is_255_in_its_channel():
     logits = jnp.asarray([50.0] + [0.0] * 7)
-    maps = prior.prior_maps(lambda logits, image: jnp.broadcast_to(logits, (*image.shape[:3], 8)), logits)
+    maps = prior.prior_maps(
+        lambda logits, image: jnp.broadcast_to(logits, (*image.shape[:3], 8)), logits
+    )
     found = maps(photograph(16, 24))
     assert (found[..., 0] == 255).all() and (found[..., 1:] == 0).all()
 

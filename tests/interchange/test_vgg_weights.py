@@ -42,8 +42,9 @@ def test_loads(tmp_path, suffix, naming):
         assert layer["kernel"].dtype == layer["bias"].dtype == np.float32
         np.testing.assert_array_equal(layer["kernel"][2, 0, 1], weight[:, 1, 2, 0], err_msg=name)
         np.testing.assert_array_equal(layer["bias"], bias)
-    shapes = jax.eval_shape(VGG19(layers=("relu2_1",)).init, jax.random.key(0),
-                            jnp.zeros((1, 8, 8, 3)))["params"]
+    shapes = jax.eval_shape(
+        VGG19(layers=("relu2_1",)).init, jax.random.key(0), jnp.zeros((1, 8, 8, 3))
+    )["params"]
     assert jax.tree.map(np.shape, params) == jax.tree.map(lambda s: s.shape, shapes)
     assert list(load_vgg19(path, layer="pool1")) == ["conv1_1", "conv1_2"]
 
@@ -113,10 +114,14 @@ def test_other_suffixes_and_unknown_layers(tmp_path):
 
 
 def test_the_shared_file(shared):
-    params = load_vgg19(shared / "weights" / "vgg19_torchvision_head" / "VGGMOD.npz",
-                        layer="conv3_1")
+    params = load_vgg19(
+        shared / "weights" / "vgg19_torchvision_head" / "VGGMOD.npz", layer="conv3_1"
+    )
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 555_328
     # the first numbers of torchvision's vgg19().features[0].weight, four digits as PyTorch prints
     # them: the row weight[0, 0, 0] of the first filter, and the one below it
-    np.testing.assert_allclose(params["conv1_1"]["kernel"][:2, :, 0, 0],
-                               [[-0.0535, -0.0493, -0.0679], [0.0153, 0.0451, 0.0021]], atol=5e-5)
+    np.testing.assert_allclose(
+        params["conv1_1"]["kernel"][:2, :, 0, 0],
+        [[-0.0535, -0.0493, -0.0679], [0.0153, 0.0451, 0.0021]],
+        atol=5e-5,
+    )

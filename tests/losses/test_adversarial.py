@@ -21,9 +21,16 @@ def softplus(x):
 
 
 # At logits 0: values of the formulas of the evaluation sheet, section 5.
-@pytest.mark.parametrize("family, gen, disc", [
-    ("vanilla", LN2, 2 * LN2), ("lsgan", 1.0, 1.0), ("wgan", 0.0, 0.0), ("hinge", 0.0, 2.0),
-    ("ragan", LN2, LN2)])
+@pytest.mark.parametrize(
+    "family, gen, disc",
+    [
+        ("vanilla", LN2, 2 * LN2),
+        ("lsgan", 1.0, 1.0),
+        ("wgan", 0.0, 0.0),
+        ("hinge", 0.0, 2.0),
+        ("ragan", LN2, LN2),
+    ],
+)
 def test_an_undecided_discriminator(family, gen, disc):
     zero = jnp.zeros((4, 1))
     for function, value in zip(pair(family), (gen, disc)):
@@ -39,8 +46,10 @@ def test_values_per_example():
         "lsgan": ((f - 1) ** 2, (r - 1) ** 2 + f**2),
         "wgan": (-f, f - r),
         "hinge": (-f, np.maximum(1 - r, 0) + np.maximum(1 + f, 0)),
-        "ragan": ((softplus(r - f.mean()) + softplus(r.mean() - f)) / 2,
-                  (softplus(f.mean() - r) + softplus(f - r.mean())) / 2),
+        "ragan": (
+            (softplus(r - f.mean()) + softplus(r.mean() - f)) / 2,
+            (softplus(f.mean() - r) + softplus(f - r.mean())) / 2,
+        ),
     }
     for family, values in expected.items():
         for function, value in zip(pair(family), values):
@@ -83,8 +92,9 @@ def test_relativistic_symmetries():
 
 def test_relativistic_detachment():
     """The value is the same; the gradients are those of the formula with the means held or not."""
-    held, free = (lambda r, f, d=d: adv.disc_ragan(r, f, detach_mean=d).mean()
-                  for d in (True, False))
+    held, free = (
+        lambda r, f, d=d: adv.disc_ragan(r, f, detach_mean=d).mean() for d in (True, False)
+    )
     np.testing.assert_array_equal(held(R, F), free(R, F))
     default = jax.grad(lambda r, f: adv.disc_ragan(r, f).mean(), (0, 1))(R, F)
     np.testing.assert_array_equal(default, jax.grad(held, (0, 1))(R, F))

@@ -13,15 +13,18 @@ LOGITS = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25], [0.1, 0.1, 0.8]]
 def test_by_hand():
     # -log of the probability of the label, averaged
     assert float(cross_entropy(LOGITS, jnp.array([0, 1, 2]), ignore=255)) == pytest.approx(
-        -np.log([0.7, 0.5, 0.8]).mean(), rel=1e-6)
+        -np.log([0.7, 0.5, 0.8]).mean(), rel=1e-6
+    )
     assert float(cross_entropy(LOGITS, jnp.array([0, 1, 2]), ignore=0)) == pytest.approx(
-        -np.log([0.5, 0.8]).mean(), rel=1e-6)
+        -np.log([0.5, 0.8]).mean(), rel=1e-6
+    )
 
 
 def test_equal_logits_give_the_log_of_the_classes():
     labels = jnp.array([0, 3, 7])
     assert float(cross_entropy(jnp.full((3, 8), 5.0), labels, ignore=-1)) == pytest.approx(
-        np.log(8), rel=1e-6)
+        np.log(8), rel=1e-6
+    )
 
 
 def test_per_pixel_is_the_flat_one():
@@ -45,8 +48,9 @@ def test_an_ignored_label_has_no_gradient(ignore):
 
 @pytest.mark.parametrize("ignore", [0, 255])
 def test_nothing_but_ignored_labels(ignore):
-    value, grad = jax.jit(jax.value_and_grad(lambda z: cross_entropy(
-        z, jnp.full(3, ignore), ignore=ignore)))(LOGITS)
+    value, grad = jax.jit(
+        jax.value_and_grad(lambda z: cross_entropy(z, jnp.full(3, ignore), ignore=ignore))
+    )(LOGITS)
     assert float(value) == 0
     np.testing.assert_array_equal(grad, 0)
 
@@ -72,7 +76,8 @@ def test_against_torch():
     rng = np.random.default_rng(2)
     logits, labels = rng.standard_normal((16, 8)).astype(np.float32), rng.integers(0, 8, 16)
     theirs = torch.nn.functional.cross_entropy(
-        torch.from_numpy(logits), torch.from_numpy(labels), ignore_index=0)
+        torch.from_numpy(logits), torch.from_numpy(labels), ignore_index=0
+    )
     assert (labels == 0).any()
     ours = cross_entropy(jnp.asarray(logits), jnp.asarray(labels), ignore=0)
     assert float(ours) == pytest.approx(theirs.item(), rel=1e-6)

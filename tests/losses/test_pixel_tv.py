@@ -16,15 +16,18 @@ def test_values_per_element():
     np.testing.assert_array_equal(l1(A, B), [[0.25, 0.0, 1.0]])
     np.testing.assert_array_equal(l2(A, B), [[0.0625, 0.0, 1.0]])
     # sqrt(d^2 + e) by hand: e = 0.01
-    np.testing.assert_allclose(charbonnier(A, B, epsilon=0.01),
-                               np.sqrt([[0.0725, 0.01, 1.01]]), rtol=1e-6)  # float32 roots
+    np.testing.assert_allclose(
+        charbonnier(A, B, epsilon=0.01), np.sqrt([[0.0725, 0.01, 1.01]]), rtol=1e-6
+    )  # float32 roots
 
 
 def test_caffe_value_from_the_mean():
     """EuclideanLoss = sum d^2 / (2 B) = mean * N / (2 B)."""
     x, y = np.random.default_rng(0).standard_normal((2, 4, 5, 5, 3)).astype(np.float32)
     caffe = float(((x - y) ** 2).sum() / (2 * 4))
-    assert float(l2(jnp.asarray(x), jnp.asarray(y)).mean()) * x.size / (2 * 4) == pytest.approx(caffe, rel=1e-5)
+    assert float(l2(jnp.asarray(x), jnp.asarray(y)).mean()) * x.size / (2 * 4) == pytest.approx(
+        caffe, rel=1e-5
+    )
 
 
 def test_charbonnier_approaches_l1_and_is_flat_at_equality():
@@ -48,7 +51,8 @@ def test_total_variation():
     ramp = jnp.broadcast_to(0.125 * jnp.arange(6.0)[:, None], (4, 6, 3))  # exact in binary
     np.testing.assert_array_equal(
         total_variation(jnp.stack([ramp, ramp.transpose(1, 0, 2)[:4, :4].repeat(2, 1)[:, :6]])),
-        [0.125, 0.125])
+        [0.125, 0.125],
+    )
     # one image by hand: |2-0|, |3-1| down; |1-0|, |3-2| across
     image = jnp.array([[0.0, 1.0], [2.0, 3.0]])[None, ..., None]
     np.testing.assert_array_equal(total_variation(image), [2 + 1])

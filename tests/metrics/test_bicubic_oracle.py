@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from jaxsr.metrics.psnr import psnr
 from jaxsr.metrics.ssim import ssim
 from jaxsr.ops.colour import luma, luma_uint8
 from jaxsr.ops.resize import imresize, modcrop
-from PIL import Image
 
 NAMES = ("baby", "bird", "butterfly", "head", "woman")
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jaxsr.metrics.psnr import psnr
 
 I, J = np.indices((24, 24))

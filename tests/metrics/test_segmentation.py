@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jaxsr.metrics.segmentation import confusion_matrix, mean_iou, pixel_accuracy
 
 LABEL = np.array([[0, 0, 0, 1], [1, 1, 2, 255]], np.uint8)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from jaxsr.metrics.ssim import ssim
 from skimage.metrics import structural_similarity
+
+from jaxsr.metrics.ssim import ssim
 
 I, J = np.indices((24, 24))
 X = (5 * I + 11 * J + I * J) % 256

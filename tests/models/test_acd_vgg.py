@@ -34,9 +34,15 @@ def test_initial_values(drawn):
 
 
 def test_train_normalises_by_the_batch_and_moves_the_statistics_by_a_tenth(drawn):
-    out, held = jax.jit(lambda v, x: ACDVGG96(**TINY).apply(
-        v, x, train=True, mutable=["batch_stats", "intermediates"],
-        capture_intermediates=lambda m, _: m.name in ("feature_2", "feature_3")))(drawn, images())
+    out, held = jax.jit(
+        lambda v, x: ACDVGG96(**TINY).apply(
+            v,
+            x,
+            train=True,
+            mutable=["batch_stats", "intermediates"],
+            capture_intermediates=lambda m, _: m.name in ("feature_2", "feature_3"),
+        )
+    )(drawn, images())
     before, after = (held["intermediates"][f"feature_{i}"]["__call__"][0] for i in (2, 3))
     mean, var = before.mean((0, 1, 2)), before.var((0, 1, 2))
     stats = held["batch_stats"]["feature_3"]
@@ -54,7 +60,8 @@ def test_evaluation_treats_each_image_by_itself(drawn):
     # the same sums, maybe in another order
     np.testing.assert_allclose(alone["class"], together["class"][:1], rtol=0, atol=1e-5)
     train, _ = jax.jit(lambda v, x: network.apply(v, x, train=True, mutable=["batch_stats"]))(
-        drawn, x)
+        drawn, x
+    )
     assert jnp.abs(train["class"] - together["class"]).max() > 1e-2
 
 
@@ -73,8 +80,9 @@ def test_bfloat16_compute(drawn):
     networks = [ACDVGG96(**TINY, dtype=dtype) for dtype in (jnp.bfloat16, jnp.float32)]
     shapes = shapes_of(networks[0], images())
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype(jnp.float32)}
-    half, full = (jax.jit(lambda v, x, n=n: n.apply(v, x, train=False))(drawn, images())
-                  for n in networks)
+    half, full = (
+        jax.jit(lambda v, x, n=n: n.apply(v, x, train=False))(drawn, images()) for n in networks
+    )
     for name, value in half.items():
         assert value.dtype == jnp.float32
         # 8 bits of mantissa, ten layers

@@ -73,9 +73,13 @@ def test_no_public_module_is_missing_from_the_table():
     found = set()
     for info in pkgutil.iter_modules(jaxsr.models.__path__, "jaxsr.models."):
         source = importlib.import_module(info.name)
-        found |= {cls for name, cls in inspect.getmembers(source, inspect.isclass)
-                  if issubclass(cls, nn.Module) and cls.__module__ == info.name
-                  and not name.startswith("_")}
+        found |= {
+            cls
+            for name, cls in inspect.getmembers(source, inspect.isclass)
+            if issubclass(cls, nn.Module)
+            and cls.__module__ == info.name
+            and not name.startswith("_")
+        }
     assert found == {type(module) for module, _, _ in COUNTS}
 
 

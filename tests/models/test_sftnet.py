@@ -15,8 +15,10 @@ TINY = dict(features=8, blocks=2, condition=4, condition_hidden=8)
 
 def inputs(h=6, w=7, batch=1, seed=0):
     lq, seg = jax.random.split(jax.random.key(seed))
-    return (jax.random.uniform(lq, (batch, h, w, 3)),
-            jax.nn.softmax(3 * jax.random.normal(seg, (batch, 4 * h, 4 * w, 8))))
+    return (
+        jax.random.uniform(lq, (batch, h, w, 3)),
+        jax.nn.softmax(3 * jax.random.normal(seg, (batch, 4 * h, 4 * w, 8))),
+    )
 
 
 def random_variables(network, *arrays, seed=1, gain=1.0, bias=0.1):
@@ -26,7 +28,8 @@ def random_variables(network, *arrays, seed=1, gain=1.0, bias=0.1):
 def zero_heads(params):
     """Params whose SFT layers give gamma = beta = 0."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf * 0 if "SFT" in str(path) else leaf, params)
+        lambda path, leaf: leaf * 0 if "SFT" in str(path) else leaf, params
+    )
 
 
 @pytest.mark.parametrize("variant, reach", [("pytorch", 140), ("torch", 137)])
@@ -52,13 +55,14 @@ def test_reach_of_one_prior_cell(variant, reach):
     shapes = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes_of(network, lq, seg))
     variables = jax.tree_util.tree_map_with_path(positive, shapes)
     middle = 4 * (side // 2)
-    change = jnp.zeros_like(seg).at[:, middle:middle + 4, middle:middle + 4].set(1.0)
-    _, tangent = jax.jit(lambda v, c: jax.jvp(
-        lambda s: network.apply(v, lq, s), (seg,), (c,)))(variables, change)
+    change = jnp.zeros_like(seg).at[:, middle : middle + 4, middle : middle + 4].set(1.0)
+    _, tangent = jax.jit(lambda v, c: jax.jvp(lambda s: network.apply(v, lq, s), (seg,), (c,)))(
+        variables, change
+    )
     tangent = np.asarray(tangent)[0].max(-1)
     assert np.isfinite(tangent).all()
     expected = np.zeros(tangent.shape, bool)
-    expected[middle - reach:middle + 4 + reach, middle - reach:middle + 4 + reach] = True
+    expected[middle - reach : middle + 4 + reach, middle - reach : middle + 4 + reach] = True
     np.testing.assert_array_equal(tangent != 0, expected)
 
 
@@ -69,8 +73,13 @@ def test_condition_cell_sees_its_own_block_only():
 
     @jax.jit
     def condition(seg):
-        _, held = network.apply(variables, lq, seg, mutable=["intermediates"],
-                                capture_intermediates=lambda m, _: m.name == "CondNet_8")
+        _, held = network.apply(
+            variables,
+            lq,
+            seg,
+            mutable=["intermediates"],
+            capture_intermediates=lambda m, _: m.name == "CondNet_8",
+        )
         return held["intermediates"]["CondNet_8"]["__call__"][0]
 
     before = condition(seg)
@@ -103,8 +112,11 @@ def test_zeroed_heads_of_the_torch_variant_shut_the_blocks():
     before = apply({"params": params}, lq, seg)
     assert np.abs(before).max() > 0.05
     other = random_variables(network, lq, seg, seed=3)["params"]
-    params |= {f"sft_branch_{i}": params[f"sft_branch_{i}"] | {
-        name: other[f"sft_branch_{i}"][name] for name in ("conv0", "conv1")} for i in (0, 1)}
+    params |= {
+        f"sft_branch_{i}": params[f"sft_branch_{i}"]
+        | {name: other[f"sft_branch_{i}"][name] for name in ("conv0", "conv1")}
+        for i in (0, 1)
+    }
     np.testing.assert_array_equal(apply({"params": params}, lq, seg[:, ::-1]), before)
     # the bias of the last convolution still counts
     params["sft_branch_3"] = other["sft_branch_3"]
@@ -140,15 +152,22 @@ def test_transfer_reproduces_the_parent_for_any_prior():
     @jax.jit
     def both(params, lq, seg):
         ours, held = network.apply(
-            {"params": params}, lq, seg, mutable=["intermediates"],
-            capture_intermediates=lambda m, _: (m.name or "").startswith("SFT_"))
+            {"params": params},
+            lq,
+            seg,
+            mutable=["intermediates"],
+            capture_intermediates=lambda m, _: (m.name or "").startswith("SFT_"),
+        )
         return ours, held["intermediates"]
 
     theirs = jax.jit(parent.apply)({"params": parent_params}, lq)
     for prior in (seg, jnp.broadcast_to(jnp.eye(8)[5], seg.shape)):
         ours, held = both(moved, lq, prior)
-        terms = [np.abs(leaf).max() for path, leaf in jax.tree_util.tree_leaves_with_path(held)
-                 if "conv1" in str(path)]
+        terms = [
+            np.abs(leaf).max()
+            for path, leaf in jax.tree_util.tree_leaves_with_path(held)
+            if "conv1" in str(path)
+        ]
         assert len(terms) == 66 and 0 < max(terms) < 4e-7
         # the sheet's 5e-8 is absolute, measured under torch; measured here 1.5e-8
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-8)
@@ -163,12 +182,18 @@ def test_transfer_copies_and_leaves_its_arguments_alone():
     moved = from_parent(params, parent)
     assert jax.tree.all(jax.tree.map(np.array_equal, params, kept))
     assert jax.tree.structure(moved) == jax.tree.structure(params)
-    pairs = {"conv0": "model_0", "sft_branch_0/conv0": "model_1/sub_0/res_0",
-             "sft_branch_0/conv1": "model_1/sub_0/res_2", 
-             "sft_branch_1/conv0": "model_1/sub_1/res_0",
-             "sft_branch_1/conv1": "model_1/sub_1/res_2", "sft_branch_3": "model_1/sub_2",
-             "HR_branch_0": "model_2", "HR_branch_3": "model_5", "HR_branch_6": "model_8",
-             "HR_branch_8": "model_10"}
+    pairs = {
+        "conv0": "model_0",
+        "sft_branch_0/conv0": "model_1/sub_0/res_0",
+        "sft_branch_0/conv1": "model_1/sub_0/res_2",
+        "sft_branch_1/conv0": "model_1/sub_1/res_0",
+        "sft_branch_1/conv1": "model_1/sub_1/res_2",
+        "sft_branch_3": "model_1/sub_2",
+        "HR_branch_0": "model_2",
+        "HR_branch_3": "model_5",
+        "HR_branch_6": "model_8",
+        "HR_branch_8": "model_10",
+    }
 
     def at(tree, path):
         for name in path.split("/"):
@@ -181,11 +206,16 @@ def test_transfer_copies_and_leaves_its_arguments_alone():
         assert jax.tree.all(jax.tree.map(np.array_equal, moved[name], kept[name]))
 
 
-@pytest.mark.parametrize("variant, parent", [
-    ("pytorch", dict(features=8, blocks=3)), ("pytorch", dict(features=6, blocks=2)),
-    ("pytorch", dict(features=8, blocks=2, scale=2)),
-    ("pytorch", dict(features=8, blocks=2, scale=3)),
-    ("torch", dict(features=8, blocks=2))])
+@pytest.mark.parametrize(
+    "variant, parent",
+    [
+        ("pytorch", dict(features=8, blocks=3)),
+        ("pytorch", dict(features=6, blocks=2)),
+        ("pytorch", dict(features=8, blocks=2, scale=2)),
+        ("pytorch", dict(features=8, blocks=2, scale=3)),
+        ("torch", dict(features=8, blocks=2)),
+    ],
+)
 def test_transfer_from_an_unfit_parent(variant, parent):
     lq, seg = inputs()
     params = shapes_of(SFTNet(variant, **TINY), lq, seg)["params"]
@@ -217,8 +247,10 @@ def test_bfloat16_compute_keeps_float32_parameters(variant):
     network = SFTNet(variant, **TINY, dtype=jnp.bfloat16)
     drawn = jax.eval_shape(network.init, jax.random.key(0), lq, seg)
     assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype(jnp.float32)}
-    half, full = (jax.jit(SFTNet(variant, **TINY, dtype=dtype).apply)(variables, lq, seg)
-                  for dtype in (jnp.bfloat16, jnp.float32))
+    half, full = (
+        jax.jit(SFTNet(variant, **TINY, dtype=dtype).apply)(variables, lq, seg)
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
     assert half.dtype == jnp.float32
     error = float(jnp.abs(half - full).max() / jnp.abs(full).max())
     # 8 bits of mantissa, some ten layers: above float32's 1e-6, far below a wrong result

@@ -67,8 +67,9 @@ def test_discriminator(train):
     images = jnp.asarray(np.random.default_rng(3).random((3, 32, 32, 3)), jnp.float32)
     network = ACDVGG96(**options)
     variables = random_like(shapes_of(network, images), seed=4)
-    theirs = ref.load(ref.ACDVGG(**options), variables["params"], variables["batch_stats"],
-                      flat_channels=64)
+    theirs = ref.load(
+        ref.ACDVGG(**options), variables["params"], variables["batch_stats"], flat_channels=64
+    )
     theirs.train(train)
     before = {name: value.clone() for name, value in theirs.named_buffers()}
     with torch.no_grad():
@@ -120,8 +121,10 @@ def test_vgg_head_with_trained_weights(shared):
         close(out["relu2_1"], ref.nhwc(theirs(ref.nchw(images))))
 
 
-@pytest.mark.parametrize("module, count", [
-    (ref.SRResNet, 1_554_499), (ref.ACDVGG, 10_813_717), (ref.VGG19Head, 20_024_384)])
+@pytest.mark.parametrize(
+    "module, count",
+    [(ref.SRResNet, 1_554_499), (ref.ACDVGG, 10_813_717), (ref.VGG19Head, 20_024_384)],
+)
 def test_the_reference_has_the_published_size(module, count):
     with torch.device("meta"):
         assert sum(p.numel() for p in module().parameters()) == count

@@ -14,8 +14,16 @@ NARROW = dict(widths=(4, 6, 8, 10, 12))
 def test_names_are_in_torchvisions_order():
     names = layer_names()
     # indices of torchvision's flat list, specs sheet of the VGG19 layers
-    index = {"conv1_1": 0, "relu1_1": 1, "pool1": 4, "relu2_2": 8, "conv3_4": 16, "conv5_4": 34,
-             "relu5_4": 35, "pool5": 36}
+    index = {
+        "conv1_1": 0,
+        "relu1_1": 1,
+        "pool1": 4,
+        "relu2_2": 8,
+        "conv3_4": 16,
+        "conv5_4": 34,
+        "relu5_4": 35,
+        "pool5": 36,
+    }
     assert {name: names.index(name) for name in index} == index and len(names) == 37
 
 
@@ -24,8 +32,10 @@ def test_only_what_is_asked_for_is_built_and_returned():
     variables = random_like(shapes_of(network, x), seed=1)
     out = jax.jit(network.apply)(variables, x)
     assert set(variables["params"]) == {"conv1_1", "conv1_2", "conv2_1"}
-    assert {k: v.shape for k, v in out.items()} == {"conv1_2": (2, 9, 12, 4),
-                                                    "relu2_1": (2, 4, 6, 6)}
+    assert {k: v.shape for k, v in out.items()} == {
+        "conv1_2": (2, 9, 12, 4),
+        "relu2_1": (2, 4, 6, 6),
+    }
     assert out["conv1_2"].min() < 0 <= out["relu2_1"].min()
 
 

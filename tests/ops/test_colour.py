@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jaxsr.ops.colour import luma, luma_uint8, rgb_to_ycbcr
 
 # Evaluation sheet, section 6: RGB -> unrounded Y (levels), Y of uint8.

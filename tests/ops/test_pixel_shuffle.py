@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jaxsr.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 
 ORDERS = ("torch", "tensorflow")
@@ -25,17 +26,13 @@ def test_both_orders_equal_the_loop(order, factor):
     x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     expected = shuffle_by_hand(x, factor, order)
     np.testing.assert_array_equal(pixel_shuffle(jnp.asarray(x), factor, order=order), expected)
-    np.testing.assert_array_equal(
-        pixel_unshuffle(jnp.asarray(expected), factor, order=order), x
-    )
+    np.testing.assert_array_equal(pixel_unshuffle(jnp.asarray(expected), factor, order=order), x)
 
 
 def test_the_default_is_the_order_of_torch():
     x = jnp.arange(8.0).reshape(1, 1, 8)
     np.testing.assert_array_equal(pixel_shuffle(x, 2)[..., 0], [[0, 1], [2, 3]])
-    np.testing.assert_array_equal(
-        pixel_shuffle(x, 2, order="tensorflow")[..., 0], [[0, 2], [4, 6]]
-    )
+    np.testing.assert_array_equal(pixel_shuffle(x, 2, order="tensorflow")[..., 0], [[0, 2], [4, 6]])
     np.testing.assert_array_equal(pixel_unshuffle(pixel_shuffle(x, 2), 2), x)
 
 

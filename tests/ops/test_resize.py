@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jaxsr.ops.resize import imresize, modcrop, resize_bilinear, resize_matrix, resize_nearest
 
 BORDERS = ("mirror", "clamp")
@@ -155,9 +156,7 @@ def test_mirrored_floats_equal_jax_image_on_a_padded_image(shape, scale):
 @pytest.mark.parametrize(("size", "scale"), [((150, 90), 1 / 2), ((37, 101), 3)])
 def test_an_image_is_multiplied_by_both_matrices(size, scale, border):
     image = noise(*size)
-    rows, columns = (
-        resize_matrix(n, int(np.ceil(scale * n)), scale, border=border) for n in size
-    )
+    rows, columns = (resize_matrix(n, int(np.ceil(scale * n)), scale, border=border) for n in size)
     out = imresize(image, scale, border=border, round_passes=False)
     # float64 sums of at most 10 terms in another order.
     np.testing.assert_allclose(out, rows @ image @ columns.T, atol=1e-14)

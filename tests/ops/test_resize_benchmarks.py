@@ -5,8 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from jaxsr.ops.resize import imresize, modcrop
 from PIL import Image
+
+from jaxsr.ops.resize import imresize, modcrop
 
 SCALES = (2, 3, 4)
 SETS = {"Set5": 5, "Set14": 14}

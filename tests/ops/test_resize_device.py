@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jaxsr.ops.resize import imresize, resize, resize_matrix
 
 CASES = [(b, s) for b in ("mirror", "clamp") for s in (1 / 2, 1 / 3, 1 / 4, 0.7, 2, 3, 4)]
@@ -38,9 +39,7 @@ def test_the_gradient_is_the_transpose(border, scale):
     x = jnp.asarray(noise(1, 12, 8, 2))
     out, pull = jax.vjp(lambda v: resize(v, scale, border=border), x)
     y = noise(*out.shape)
-    rows, columns = (
-        resize_matrix(n, round(scale * n), scale, border=border) for n in x.shape[1:3]
-    )
+    rows, columns = (resize_matrix(n, round(scale * n), scale, border=border) for n in x.shape[1:3])
     expected = np.einsum("ih,bijc,jw->bhwc", rows, y, columns)
     # float32 sums of at most 12 by 12 terms below 1, values of a few units.
     np.testing.assert_allclose(pull(jnp.asarray(y))[0], expected, atol=5e-6)

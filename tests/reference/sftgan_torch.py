@@ -57,20 +57,38 @@ class SFTNet(nn.Module):
         self.conv0 = nn.Conv2d(3, f, 3, padding=1)
         self.sft_branch = nn.ModuleList(
             [SFTBlock(f, condition, paper) for _ in range(blocks)]
-            + [SFTLayer(f, condition, paper), nn.Conv2d(f, f, 3, padding=1)])
+            + [SFTLayer(f, condition, paper), nn.Conv2d(f, f, 3, padding=1)]
+        )
         self.CondNet = nn.Sequential(
-            nn.Conv2d(classes, hidden, 4, 4), act, nn.Conv2d(hidden, hidden, 1), act,
-            nn.Conv2d(hidden, hidden, 1), act, nn.Conv2d(hidden, hidden, 1), act,
-            nn.Conv2d(hidden, condition, 1))
+            nn.Conv2d(classes, hidden, 4, 4),
+            act,
+            nn.Conv2d(hidden, hidden, 1),
+            act,
+            nn.Conv2d(hidden, hidden, 1),
+            act,
+            nn.Conv2d(hidden, hidden, 1),
+            act,
+            nn.Conv2d(hidden, condition, 1),
+        )
         if paper:
-            up = [m for _ in range(2) for m in (
-                nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(f, f, 3, padding=1),
-                nn.ReLU())]
+            up = [
+                m
+                for _ in range(2)
+                for m in (
+                    nn.Upsample(scale_factor=2, mode="nearest"),
+                    nn.Conv2d(f, f, 3, padding=1),
+                    nn.ReLU(),
+                )
+            ]
         else:
-            up = [m for _ in range(2) for m in (
-                nn.Conv2d(f, 4 * f, 3, padding=1), nn.PixelShuffle(2), nn.ReLU())]
+            up = [
+                m
+                for _ in range(2)
+                for m in (nn.Conv2d(f, 4 * f, 3, padding=1), nn.PixelShuffle(2), nn.ReLU())
+            ]
         self.HR_branch = nn.Sequential(
-            *up, nn.Conv2d(f, f, 3, padding=1), nn.ReLU(), nn.Conv2d(f, 3, 3, padding=1))
+            *up, nn.Conv2d(f, f, 3, padding=1), nn.ReLU(), nn.Conv2d(f, 3, 3, padding=1)
+        )
 
     def forward(self, lq, seg):
         c = self.CondNet(seg)
@@ -106,14 +124,20 @@ class SRResNet(nn.Module):
     def __init__(self, features=64, blocks=16, scale=4):
         super().__init__()
         f = features
-        sub = nn.Sequential(*[ResidualPair(f) for _ in range(blocks)],
-                            nn.Conv2d(f, f, 3, padding=1))
+        sub = nn.Sequential(
+            *[ResidualPair(f) for _ in range(blocks)], nn.Conv2d(f, f, 3, padding=1)
+        )
         up = []
         for r in [3] if scale == 3 else [2] * int(np.log2(scale)):
             up += [nn.Conv2d(f, f * r * r, 3, padding=1), nn.PixelShuffle(r), nn.ReLU()]
         self.model = nn.Sequential(
-            nn.Conv2d(3, f, 3, padding=1), Shortcut(sub), *up,
-            nn.Conv2d(f, f, 3, padding=1), nn.ReLU(), nn.Conv2d(f, 3, 3, padding=1))
+            nn.Conv2d(3, f, 3, padding=1),
+            Shortcut(sub),
+            *up,
+            nn.Conv2d(f, f, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(f, 3, 3, padding=1),
+        )
 
     def forward(self, lq):
         return self.model(lq)
@@ -126,16 +150,27 @@ class ACDVGG(nn.Module):
         super().__init__()
         f = features
         layers = [nn.Conv2d(3, f, 3, 1, 1), nn.LeakyReLU(0.1)]
-        plan = [(f, f, 4), (f, 2 * f, 3), (2 * f, 2 * f, 4), (2 * f, 4 * f, 3),
-                (4 * f, 4 * f, 4), (4 * f, 8 * f, 3), (8 * f, 8 * f, 4)]
+        plan = [
+            (f, f, 4),
+            (f, 2 * f, 3),
+            (2 * f, 2 * f, 4),
+            (2 * f, 4 * f, 3),
+            (4 * f, 4 * f, 4),
+            (4 * f, 8 * f, 3),
+            (8 * f, 8 * f, 4),
+        ]
         for a, b, k in plan:
-            layers += [nn.Conv2d(a, b, k, 2 if k == 4 else 1, 1), nn.BatchNorm2d(b),
-                       nn.LeakyReLU(0.1)]
+            layers += [
+                nn.Conv2d(a, b, k, 2 if k == 4 else 1, 1),
+                nn.BatchNorm2d(b),
+                nn.LeakyReLU(0.1),
+            ]
         self.feature = nn.Sequential(*layers)
         flat = 8 * f * (size // 16) ** 2
         self.gan = nn.Sequential(nn.Linear(flat, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, 1))
-        self.cls = nn.Sequential(nn.Linear(flat, hidden), nn.LeakyReLU(0.1),
-                                 nn.Linear(hidden, classes))
+        self.cls = nn.Sequential(
+            nn.Linear(flat, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, classes)
+        )
 
     def forward(self, images):
         flat = self.feature(images).flatten(1)
@@ -161,12 +196,31 @@ class VGG19Head(nn.Module):
         return self.features((images - mean) / std)
 
 
-VGG_INDEX = {"conv1_1": 0, "conv1_2": 2, "conv2_1": 5, "conv2_2": 7, "conv3_1": 10,
-             "conv3_2": 12, "conv3_3": 14, "conv3_4": 16, "conv4_1": 19, "conv4_2": 21,
-             "conv4_3": 23, "conv4_4": 25, "conv5_1": 28, "conv5_2": 30, "conv5_3": 32,
-             "conv5_4": 34}
-_LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean",
-         "var": "running_var"}
+VGG_INDEX = {
+    "conv1_1": 0,
+    "conv1_2": 2,
+    "conv2_1": 5,
+    "conv2_2": 7,
+    "conv3_1": 10,
+    "conv3_2": 12,
+    "conv3_3": 14,
+    "conv3_4": 16,
+    "conv4_1": 19,
+    "conv4_2": 21,
+    "conv4_3": 23,
+    "conv4_4": 25,
+    "conv5_1": 28,
+    "conv5_2": 30,
+    "conv5_3": 32,
+    "conv5_4": 34,
+}
+_LEAF = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
 
 
 def to_torch(tree, flat_channels=None):
@@ -235,15 +289,19 @@ def gan_step(gen, disc, vgg, lq, seg, hq, label, *, adversarial=5e-3, classifica
         "adversarial": bce(logit, ones),
         "classification": F.cross_entropy(classes, label, ignore_index=0),
     }
-    losses["gen"] = (losses["perceptual"] + adversarial * losses["adversarial"]
-                     + classification * losses["classification"])
+    losses["gen"] = (
+        losses["perceptual"]
+        + adversarial * losses["adversarial"]
+        + classification * losses["classification"]
+    )
     gen_grads = _gradients(losses["gen"], gen)
 
     real_logit, real_classes = disc(hq)
     fake_logit, fake_classes = disc(fake.detach())
     losses["disc_adversarial"] = bce(real_logit, ones) + bce(fake_logit, zeros)
-    losses["disc_classification"] = (F.cross_entropy(real_classes, label, ignore_index=0)
-                                     + F.cross_entropy(fake_classes, label, ignore_index=0))
+    losses["disc_classification"] = F.cross_entropy(
+        real_classes, label, ignore_index=0
+    ) + F.cross_entropy(fake_classes, label, ignore_index=0)
     losses["disc"] = losses["disc_adversarial"] + losses["disc_classification"]
     disc_grads = _gradients(losses["disc"], disc)
     return {name: value.item() for name, value in losses.items()}, gen_grads, disc_grads
