@@ -127,16 +127,16 @@ def shipped(config: ConfigDict) -> None:
             "kind": "folder", "path": "t91", "exclude": "t91_small", "weight": 0.1, "prior": "background",
         },
     }  # fmt: skip
-    steps = 1200
+    steps = 900
     for rate in (
         config.optimisers.gen.rate,
         config.optimisers.gen.group_rate,
         config.optimisers.disc.rate,
     ):
-        rate.milestones = (600, 900)
+        rate.milestones = (450, 700)
     config.optimisers.gen.freeze = 100
     config.train.steps = steps
-    config.train.log_every, config.train.eval_every, config.train.checkpoint_every = 50, 400, 200
+    config.train.log_every, config.train.eval_every, config.train.checkpoint_every = 50, 300, 150
 
 
 def paper(config: ConfigDict) -> None:

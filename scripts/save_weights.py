@@ -15,10 +15,14 @@ from jaxsr import checkpoint
 from jaxsr.types import UserError
 
 
-def card_text(name: str, card: dict, run: Path, data: str) -> str:
+def card_text(name: str, card: dict, run: Path, *, data: str, hardware: str) -> str:
     """The card of a weight file in Markdown, from what the run has written down."""
-    config = card["config"]
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    config, log = card["config"], run / "metrics.jsonl"
+    if not log.exists():
+        raise UserError(
+            f"{run} has no metrics.jsonl, from which the card takes the hours: put it back."
+        )
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
     timed = [row for row in rows if "seconds_per_step" in row and row["step"] <= card["step"]]
     last, seconds = 0, 0.0
     for row in timed:
@@ -34,7 +38,7 @@ def card_text(name: str, card: dict, run: Path, data: str) -> str:
         f"- Data: {data}",
         f"- Config: `configs/{config['name']}.py`, seed {config['seed']}, {card['step']} steps of batch "
         f"{config['data']['batch']}, {config['precision']}",
-        f"- Hardware: {card['versions']['device']}, {seconds / 3600:.2f} hours of training steps",
+        f"- Hardware: {hardware or card['versions']['device']}, {seconds / 3600:.2f} hours of training steps",
         f"- Versions: {versions}; jaxsr revision {card['versions']['git']}",
         "- Licence: Apache-2.0 (the weights; the photographs have terms of their own)", "",
         f"Scores at step {card['step']}, held-out images:", "",
@@ -50,15 +54,23 @@ def main() -> None:
     parser.add_argument(
         "--data", required=True, help="one sentence for the card: what it was trained on"
     )
+    parser.add_argument(
+        "--hardware", default="", help="for the card; what the run has noted is taken otherwise"
+    )
     arguments = parser.parse_args()
     try:
         variables, card = checkpoint.load_run(arguments.run)
         header = {"network": card["network"], "step": card["step"], "name": card["config"]["name"]}
+        text = card_text(
+            arguments.out.stem, card, arguments.run,
+            data=arguments.data, hardware=arguments.hardware,
+        )  # fmt: skip
         checkpoint.save_weights(arguments.out, variables, header)
+        checkpoint.write_text(arguments.out.with_suffix(".md"), text)
+    except OSError as error:
+        sys.exit(f"save_weights: error: {arguments.out} cannot be written ({error.strerror}).")
     except UserError as error:
         sys.exit(f"save_weights: error: {error}")
-    text = card_text(arguments.out.stem, card, arguments.run, arguments.data)
-    checkpoint.write_text(arguments.out.with_suffix(".md"), text)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 
 
