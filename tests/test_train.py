@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from jaxsr import build, checkpoint, train
 from jaxsr.types import UserError
 
 CONFIG = "configs/sftnet.py:tiny"
+# biases of D in front of batch normalisation: their gradient is rounding, which Adam turns into steps
+DEAD_BIAS = r"disc.*feature_(2|5|8|11|14|17|20)\'.*bias"
 
 
 def command(workdir, *extra):
@@ -37,11 +40,8 @@ def run(root, workdir, *extra, devices=1):
 
 def arrays(workdir) -> dict[str, np.ndarray]:
     """Every array of the last checkpoint, by path."""
-    with checkpoint.manager(Path(workdir) / "checkpoints", keep=2) as held:
-        step = held.latest_step()
-        import orbax.checkpoint as ocp
-
-        state = held.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore())).state
+    with checkpoint.reader(Path(workdir) / "checkpoints") as held:
+        state, _ = checkpoint.restore(held, None)
     flat, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path): np.asarray(value) for path, value in flat}
 
@@ -138,11 +138,11 @@ def test_four_devices_agree_with_one(whole, tmp_path, root):
         done = run(root, workdir, *extra, devices=devices)
         assert done.returncode == 0, done.stderr
     a, b = arrays(one), arrays(four)
-    # 6 steps of Adam with rates up to 5e-4 move a weight by at most 3e-3; means over 4 parts are summed in
-    # another order, which Adam's division can enlarge where a gradient is near zero: a tenth of the way
-    for name in a:
-        if "params" in name:
-            np.testing.assert_allclose(a[name], b[name], atol=3e-4, err_msg=name)
+    # the sums of a mean over 4 parts have another order; seen: 3e-6 after 6 steps of Adam
+    names = [name for name in a if "params" in name and not re.search(DEAD_BIAS, name)]
+    assert len(names) > 50
+    for name in names:
+        np.testing.assert_allclose(a[name], b[name], atol=2e-5, err_msg=name)
     done = run(root, tmp_path / "three", devices=3)
     assert done.returncode == 2 and "cannot be split over 3 devices" in done.stderr
 
