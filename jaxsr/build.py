@@ -1,6 +1,7 @@
 """From a config to an `Experiment`: the only reader of configs, with `build_method` for the method itself."""
 
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from jaxsr.build_method import (
     pick,
     rest,
     weights,
-)  # fmt: skip
+)
 from jaxsr.data import pipeline, sources, transforms
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
 from jaxsr.metrics.features import feature_distance
@@ -45,11 +46,10 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = ("adversarial", "classification", "degradation", "features", "finish", "prior")
 PRIORS = ("", "background", "files", "prior_net")
-PATHS = ("path", "images", "labels")  # keys of a source that are relative to config.data.root
-LISTS = (
-    "include",
-    "exclude",
-)  # likewise where they are paths; a bare name is a list that is shipped
+REPORT_SECONDS = 15  # between two lines about work that goes on before the first step
+# keys of a source that are relative to config.data.root: always, and where they are no bare name of
+# a list that is shipped
+PATHS, LISTS = ("path", "images", "labels"), ("include", "exclude")
 
 
 def experiment(config: ml_collections.ConfigDict) -> Experiment:
@@ -120,7 +120,13 @@ def samples(
     if not kind:
         return held
     folder = Path(data["root"]) / section.get("maps", "")
-    return tuple(with_prior(sample, kind, folder, maps) for sample in held)
+    made, clock = [], time.monotonic()
+    for count, sample in enumerate(held, start=1):
+        made.append(with_prior(sample, kind, folder, maps))
+        if time.monotonic() - clock > REPORT_SECONDS:
+            logs.say(f"{where}: prior maps of {count} of {len(held)} images")
+            clock = time.monotonic()
+    return tuple(made)
 
 
 def smallest(transform: Mapping[str, Any]) -> int:
