@@ -39,7 +39,6 @@ def run(folder, name, step, *, ema=True, stats=True):
     state = State(step=jnp.int32(step), params=params, opt=opt, extra=extra)
     with checkpoint.manager(folder / name, keep=3) as held:
         checkpoint.save(held, jax.tree.map(jnp.asarray, state), NOTES)
-        checkpoint.finish(held)
 
 
 def assert_same(a, b):
