@@ -171,6 +171,7 @@ def paper(config: ConfigDict) -> None:
         rate.milestones = halvings
     config.optimisers.gen.freeze = 20_000
     config.evaluation.pair = {"multiple": 8, "crop": 0, "border": "mirror", "quantise": False}
+    config.evaluation.protocol = "as A, but with a float LR: Y of uint8 RGB rounded, border 4"
     config.train.steps = 600_000
     config.train.log_every, config.train.eval_every, config.train.checkpoint_every = 200, 2000, 2000
 
