@@ -1,7 +1,5 @@
 """jaxsr.data.transforms: what a crop computes equals the same part of the whole image."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -275,14 +273,3 @@ def test_transforms_are_functions_of_the_generator():
         first, again, other = (transform(sample, rng(i)) for i in (5, 5, 6))
         assert all(np.array_equal(first[key], again[key]) for key in first)
         assert any(not np.array_equal(first[key], other[key]) for key in first)
-
-
-@pytest.mark.slow
-def test_cost_per_sample():
-    # The budget of a step with two loader threads; several times what was measured (2 to 5 ms).
-    sample = make_sample(320, 480, prior=random_prior(320, 480), label=labels(320, 480))
-    for transform in (crop(size=96), sft_sample(), segmentation_crop(size=192, degrade_share=1.0)):
-        start = time.process_time()
-        for i in range(20):
-            transform(sample, rng(i))
-        assert (time.process_time() - start) / 20 < 0.02
