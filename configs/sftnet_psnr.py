@@ -6,7 +6,7 @@
 
 Paper: arXiv:1804.02815; reference XPixelGroup/BasicSR (9fd09d4), train_sr.json, model «SRResNet» without
 batch normalisation. Expected: Set5 ×4 (PSNR-Y, pipeline A) about 32.1 dB after the published recipe, 28.42 dB
-for bicubic; `shipped` gives 30.76 dB, SSIM 0.8685, after 1.3 hours on two cores. The bare run, from scratch
+for bicubic; `shipped` gives 30.76 dB, SSIM 0.8685, after 1.1 hours on two cores. The bare run, from scratch
 on ten photographs, only just passes bicubic on the held-out ones: 27.79 against 27.73 dB.
 
 Differences from the published recipe
