@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution, kaiming_normal
+from jaxsr.models.blocks import batch_norm, convolution, kaiming_normal
 
 _SLOPE = 0.1
 _GAIN = 1.0  # BasicSR initialises discriminators with the unscaled Kaiming normal
@@ -66,18 +66,7 @@ class ACDVGG96(nn.Module):
             dtype=self.dtype,
         )(x)
         if index:
-            x = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
-                scale_init=nn.initializers.ones,
-                bias_init=nn.initializers.zeros,
-                # E[x^2] - E[x]^2 cancels in float32; PyTorch makes two passes
-                use_fast_variance=False,
-                dtype=self.dtype,
-                param_dtype=jnp.float32,
-                name=f"feature_{index + 1}",
-            )(x)
+            x = batch_norm(train=train, name=f"feature_{index + 1}", dtype=self.dtype)(x)
         return nn.leaky_relu(x, _SLOPE)
 
     def _head(self, x: jax.Array, outputs: int, name: str) -> jax.Array:
