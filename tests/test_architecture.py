@@ -28,11 +28,22 @@ ALLOWED = {
     "sheets": {"types"},
     "logs": {"types"},
     "checkpoint": {"types", "state", "data", "interchange"},
-    "inference": {"types", "ops", "data", "outdoor"},
-    "evaluate": {"types", "ops", "metrics", "data", "outdoor", "sheets", "checkpoint", "inference"},
+    "inference": {"types", "ops", "models", "data", "outdoor"},
+    "protocols": {"types", "ops", "metrics"},
+    "reported": {"types"},
+    "plane": {"types"},
+    "evaluate": {
+        "types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint", "inference"
+    },
+    "benchmarks": {
+        "types", "ops", "metrics", "protocols", "reported", "data", "sheets", "checkpoint",
+        "inference", "evaluate", "logs",
+    },
     "train": {"types", "state", "checkpoint", "logs", "evaluate", "inference"},
-}
+}  # fmt: skip
 ALLOWED["build_method"] = set(ALLOWED) | LEAVES
+ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES
+ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["main"] = {"types", "build", "train"}
 
