@@ -15,30 +15,13 @@ import numpy as np
 from jaxsr import outdoor
 from jaxsr.checkpoint import write_text
 from jaxsr.data.images import write_png
-from jaxsr.metrics.psnr import psnr
 from jaxsr.metrics.segmentation import confusion_matrix, mean_iou, pixel_accuracy
-from jaxsr.metrics.ssim import ssim
-from jaxsr.ops.colour import luma_uint8
+from jaxsr.protocols import PROTOCOLS, score, to_uint8
 from jaxsr.sheets import Cell, sheet
 from jaxsr.types import Batch, UserError
 
 Row = dict[str, object]
 Distance = Callable[[np.ndarray, np.ndarray], float]
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """A float image in [0, 1] as uint8, clipped and rounded half up, as MATLAB rounds."""
-    return np.floor(np.clip(np.asarray(image, np.float64), 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def classic_scores(restored: np.ndarray, truth: np.ndarray, *, border: int) -> dict[str, float]:
-    """PSNR and SSIM of pipeline A: uint8 RGB, Y of BT.601 rounded to uint8, borders cut off.
-
-    restored, truth: uint8 [h, w, 3]; border: pixels, the scale by custom. Wang's SSIM on the valid
-    region.
-    """
-    pair = luma_uint8(restored), luma_uint8(truth)
-    return {"psnr_y": psnr(*pair, border=border), "ssim_y": ssim(*pair, border=border)}
 
 
 def restoration(
@@ -65,7 +48,9 @@ def restoration(
     """
 
     def row(name: str, image: str, restored: np.ndarray, truth: np.ndarray) -> Row:
-        scores = classic_scores(restored, truth, border=scale)
+        # the scores' names say which plane they are of: these enter the logs of a training run
+        found = score(PROTOCOLS["classic"], restored / 255.0, truth, scale)
+        scores = {f"{metric}_y": value for metric, value in found.items()}
         far = {distance_name: distance(restored, truth)} if distance else {}
         return {"image": image, "method": name, "protocol": protocol} | scores | far
 

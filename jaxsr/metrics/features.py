@@ -39,11 +39,12 @@ def feature_distance(
             raise ValueError(f"{name}: two equal [B, h, w, C] expected: {a.shape} and {b.shape}.")
         if not (jnp.issubdtype(a.dtype, jnp.floating) and jnp.issubdtype(b.dtype, jnp.floating)):
             raise ValueError(f"{name}: features must be floating, not {a.dtype} and {b.dtype}.")
-        layers.append(((_unit(a) - _unit(b)) ** 2).sum(-1).mean((1, 2)))
+        layers.append(((unit(a) - unit(b)) ** 2).sum(-1).mean((1, 2)))
     return jnp.stack(layers).mean(0)
 
 
-def _unit(x: jax.Array) -> jax.Array:
+def unit(x: jax.Array) -> jax.Array:
+    """Features of length 1 at every position: x/sqrt(sum_c x_c² + 1e-20), [..., C] -> the same."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     # Under the root, so that a position without any feature stays 0 with a finite gradient.
     return x / jnp.sqrt((x * x).sum(-1, keepdims=True) + _EPSILON**2)
