@@ -1,0 +1,273 @@
+"""Restores pictures with the weights of a super-resolution network.
+
+    python scripts/restore.py photo.png --weights pretrained:sftnet --out restored
+    python scripts/restore.py photos 'scans/**/*.tif' --weights edsr_x2.safetensors --out restored \\
+        --format png --memory-mib 4000 --self-ensemble
+    python scripts/restore.py a.jpg --weights psnr.pth --interpolate gan.pth --share 0.8 --out restored
+
+INPUT is a file, a folder (searched with the folders in it) or a pattern. PNG, JPEG, WebP, TIFF and
+BMP; 16 bits, grey, alpha, the colour profile and the EXIF block are kept where the format can hold
+them, and what is lost is said. Each result is there whole or not at all; one that exists is skipped.
+A picture that cannot be restored is named in one sentence, and the rest goes on. MP/s counts the
+pixels of the inputs.
+
+Exit status: 0 all is there, 1 some pictures failed, 2 nothing was begun (options, weights), 130 Ctrl-C.
+"""
+
+import argparse
+import functools
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxsr import build_restorer
+from jaxsr.inference import ensemble, jobs, tiles
+from jaxsr.inference.picture_files import NAMES, check_writable, write_picture
+from jaxsr.inference.pictures import MAX_MEGAPIXELS, header_size, read_picture
+from jaxsr.inference.restorer import Restorer, Run
+from jaxsr.inference.restoring import ALPHA, restore_picture
+from jaxsr.types import UserError
+
+DONE, SKIPPED, FAILED = "restored", "skipped", "failed"
+
+
+class Tools(NamedTuple):
+    """What restores a picture: the network, how it runs, and what goes around it in each window."""
+
+    restorer: Restorer
+    run: Run
+    around: Callable[[Run], Run]
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("inputs", nargs="+", metavar="INPUT", help="file, folder or pattern")
+    made.add_argument(
+        "--weights", required=True, help="pretrained:NAME, a run's folder, or a weight file"
+    )
+    made.add_argument("--out", required=True, type=Path, help="folder to write into")
+    made.add_argument("--scale", type=int, help="must be the network's; needed where it takes any")
+    made.add_argument(
+        "--prior", default=build_restorer.SEGMENTER, help="weights of SFT-Net's segmenter"
+    )
+    made.add_argument(
+        "--name", default=jobs.NAME, help="of a result, without its ending: %(default)s"
+    )
+    made.add_argument(
+        "--format", choices=NAMES, default="", help="of the results; else the input's"
+    )
+    made.add_argument(
+        "--quality", type=whole(1, 100), default=95, help="of JPEG and WebP: %(default)s"
+    )
+    made.add_argument("--lossless", action="store_true", help="WebP keeps the pixels exactly")
+    made.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    made.add_argument(
+        "--memory-mib", type=whole(1), default=2000, help="for the network: %(default)s"
+    )
+    made.add_argument(
+        "--tile", type=whole(16), default=0, help="longest side of a window, in pixels"
+    )
+    made.add_argument("--self-ensemble", action="store_true", help="mean over 8 turned pictures")
+    made.add_argument(
+        "--back-projection", type=whole(0), default=0, metavar="N",
+        help="steps that make the reduced result agree with the input",
+    )  # fmt: skip
+    made.add_argument(
+        "--interpolate", default="", metavar="WEIGHTS", help="a second set of weights"
+    )
+    made.add_argument("--share", type=float, default=0.5, help="of the second set: %(default)s")
+    made.add_argument(
+        "--alpha", choices=ALPHA, default="bicubic", help="how transparency is enlarged"
+    )
+    made.add_argument(
+        "--premultiplied", action="store_true",
+        help="colour is multiplied by transparency before and divided by it after",
+    )  # fmt: skip
+    made.add_argument(
+        "--max-megapixels", type=float, default=MAX_MEGAPIXELS, help="of an input: %(default)s"
+    )
+    made.add_argument("--report", type=Path, help="file of JSON lines, one for each picture")
+    return made
+
+
+def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from `least` to `most`."""
+
+    def number(text: str) -> int:
+        if not text.strip().isdigit() or not least <= int(text) <= most:
+            span = f"{least} to {most}" if most < 10**9 else f"{least} or more"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {span}")
+        return int(text)
+
+    return number
+
+
+def load(options: argparse.Namespace) -> Restorer:
+    """The network of --weights, or the one between it and --interpolate."""
+    made = functools.partial(build_restorer.restorer, scale=options.scale, prior=options.prior)
+    first = made(options.weights)
+    if not options.interpolate:
+        return first
+    return build_restorer.interpolate(first, made(options.interpolate), alpha=options.share)
+
+
+def tools(options: argparse.Namespace, restorer: Restorer, longest: int) -> Tools:
+    """longest: side among the pictures, in pixels; windows need not be larger, nor than --tile."""
+    steps = options.back_projection
+
+    def around(run: Run) -> Run:
+        run = ensemble.self_ensemble(run) if options.self_ensemble else run
+        return ensemble.back_projection(run, restorer, steps=steps) if steps else run
+
+    sides = [side for side in (longest, options.tile) if side]
+    run = tiles.runner(
+        restorer, memory_mib=options.memory_mib, report=lambda text: print(f"  {text}"),
+        extra=steps * ensemble.REACH, largest=min(sides) if sides else 0,
+    )  # fmt: skip
+    return Tools(restorer, run, around)
+
+
+def restore(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str, Any]:
+    """Restores one picture; gives its line of the report. UserError where it cannot."""
+    began, scale = time.perf_counter(), made.restorer.scale
+    picture = read_picture(job.source, max_megapixels=options.max_megapixels)
+    height, width = picture.colour.shape[:2]
+    # hours of work should not end in a format that cannot hold them
+    check_writable(job.target, (scale * height, scale * width), alpha=picture.alpha is not None)
+    bar = sys.stderr.isatty()
+
+    def windows(done: int, total: int) -> None:
+        if bar and total > 1:
+            print(f"\r  window {done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
+
+    result = restore_picture(
+        picture, made.restorer, made.run, alpha=options.alpha,
+        premultiplied=options.premultiplied, around=made.around, progress=windows,
+    )  # fmt: skip
+    lost = write_picture(job.target, result, quality=options.quality, lossless=options.lossless)
+    return {
+        "width": width, "height": height, "bits": 8 * picture.colour.dtype.itemsize,
+        "channels": picture.colour.shape[2], "alpha": picture.alpha is not None,
+        "seconds": round(time.perf_counter() - began, 3), "notes": [*picture.notes, *lost],
+    }  # fmt: skip
+
+
+def attempt(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str, Any]:
+    """A line of the report, whatever happens to the picture."""
+    line: dict[str, Any] = {"input": str(job.source), "output": str(job.target)}
+    try:
+        if job.target.exists() and not options.overwrite:
+            return line | {"status": SKIPPED}
+        return line | {"status": DONE} | restore(job, options, made)
+    except UserError as error:
+        text = str(error)
+    except MemoryError:
+        text = "no memory is left for it: cut it into parts."
+    return line | {
+        "status": FAILED,
+        "error": text if str(job.source) in text else f"{job.source}: {text}",
+    }
+
+
+def all_lines(
+    plan: jobs.Plan, options: argparse.Namespace, made: Tools, sizes: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    """The lines of the report, one after the other; says on the terminal how far it is.
+
+    sizes: millions of pixels of each job, 0 where its header says nothing.
+    """
+    for path, text in plan.problems:
+        print(f"restore: error: {text}", file=sys.stderr, flush=True)
+        yield {"input": str(path), "output": "", "status": FAILED, "error": text}
+    spent = pixels = 0.0
+    for index, (job, size) in enumerate(zip(plan.jobs, sizes, strict=True), start=1):
+        line, place = attempt(job, options, made), f"[{index}/{len(plan.jobs)}]"
+        if line["status"] == FAILED:
+            print(f"restore: error: {line['error']}", file=sys.stderr, flush=True)
+        elif line["status"] == SKIPPED:
+            print(f"{place} {job.target} is there: skipped", flush=True)
+        else:
+            spent, pixels = spent + line["seconds"], pixels + size
+            text = f"{place} {job.source} -> {job.target}: {line['width']}×{line['height']}, "
+            text += f"{line['seconds']:.1f} s, {size / line['seconds']:.3g} MP/s"
+            if index < len(plan.jobs) and pixels:
+                text += f", {duration(spent / pixels * sum(sizes[index:]))} left"
+            print(text, flush=True)
+            for note in line["notes"]:
+                print(f"  {note}", flush=True)
+        yield line
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 40 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+@contextmanager
+def report(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that writes a line of the report at once, so that Ctrl-C loses none."""
+    if path is None:
+        yield lambda line: None
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--report {path} cannot be written ({error.strerror}).") from error
+    with file:
+        yield lambda line: print(json.dumps(line, ensure_ascii=False), file=file, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a damaged file has its one sentence
+    counts = dict.fromkeys((DONE, SKIPPED, FAILED), 0)
+    began = time.perf_counter()
+    try:
+        restorer = load(options)
+        plan = jobs.plan(
+            options.inputs,
+            options.out,
+            scale=restorer.scale,
+            name=options.name,
+            kind=options.format,
+        )
+        sides = [header_size(job.source) for job in plan.jobs]
+        sides = [s if s[0] * s[1] <= 1e6 * options.max_megapixels else (0, 0) for s in sides]
+        sizes = [
+            0.0 if job.target.exists() and not options.overwrite else height * width / 1e6
+            for job, (height, width) in zip(plan.jobs, sides, strict=True)
+        ]
+        made = tools(options, restorer, max((max(each) for each in sides), default=0))
+        print(f"{restorer.name} ×{restorer.scale}: pictures {len(plan.jobs)}, {sum(sizes):.3g} MP")
+        if plan.others:
+            print(f"other files in the folders, left alone: {plan.others}")
+        with report(options.report) as write:
+            for line in all_lines(plan, options, made, sizes):
+                counts[line["status"]] += 1
+                write(line)
+    except UserError as error:
+        print(f"restore: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped: {counts[DONE]} restored, in {options.out}", file=sys.stderr)
+        return 130
+    text = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    print(f"{text or 'nothing to restore'}; {duration(time.perf_counter() - began)}")
+    return 1 if counts[FAILED] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
