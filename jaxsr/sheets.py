@@ -1,5 +1,6 @@
 """Picture sheets: rows of images with captions, as one PNG a person can look at."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,12 +22,17 @@ def sheet(rows: Sequence[Sequence[Cell]], *, height: int) -> np.ndarray:
 
     height: of every picture; one that is smaller is enlarged by whole numbers without interpolation
     first (an LR image stays blocky), then all are fitted to the height, so that a row can be
-    compared. Without rows the page is an empty margin.
+    compared. A column is as wide as its widest picture or text. Without rows the page is an empty
+    margin.
     """
     font = ImageFont.load_default(FONT)
     fitted = [[_fit(cell.image, height) for cell in row] for row in rows]
     widths = [
-        max(row[column].width for row in fitted if column < len(row))
+        max(
+            max(picture[column].width, math.ceil(font.getlength(row[column].text)) + 1)
+            for row, picture in zip(rows, fitted, strict=True)
+            if column < len(row)
+        )
         for column in range(max((len(row) for row in fitted), default=0))
     ]
     size = (sum(widths) + GAP * (len(widths) + 1), len(rows) * (height + CAPTION + GAP) + GAP)
@@ -39,6 +45,36 @@ def sheet(rows: Sequence[Sequence[Cell]], *, height: int) -> np.ndarray:
             draw.text((left + 1, top + height + 3), cell.text, fill="black", font=font)
             left += width + GAP
     return np.asarray(page)
+
+
+def busiest(difference: np.ndarray, side: int) -> tuple[int, int]:
+    """The (top, left) of the square in which a difference has the most energy.
+
+    difference: [h, w], any numbers; side: of the square, in pixels, at most h and w. Of equal
+    squares the one nearest to the top left.
+    """
+    h, w = difference.shape
+    sums = np.zeros((h + 1, w + 1))
+    sums[1:, 1:] = np.square(difference, dtype=np.float64).cumsum(0).cumsum(1)
+    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    # sums of equal squares differ in the last bits
+    best = inside >= inside.max() * (1 - 1e-9)
+    top, left = np.unravel_index(best.argmax(), best.shape)
+    return int(top), int(left)
+
+
+def boxed(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """A copy of uint8 [h, w, 3] with a red frame around a square, thick enough to be seen small."""
+    picture = Image.fromarray(image)
+    corners = (left, top, left + side - 1, top + side - 1)
+    thick = max(1, round(min(image.shape[:2]) / 100))
+    ImageDraw.Draw(picture).rectangle(corners, outline="red", width=thick)
+    return np.asarray(picture)
+
+
+def shrunk(image: np.ndarray, height: int) -> np.ndarray:
+    """uint8 [h, w, 3] reduced to a height, or itself where it is no higher."""
+    return np.asarray(_fit(image, height)) if image.shape[0] > height else image
 
 
 def _fit(image: np.ndarray, height: int) -> Image.Image:

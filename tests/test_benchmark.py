@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-CASES = ["sftgan-train", "parent-train", "sftgan-inference", "parent-inference"]
+NETWORKS = ("sftgan", "parent", "srcnn", "vdsr", "srresnet", "rrdbnet")
+CASES = ["sftgan-train", "parent-train", *(f"{name}-inference" for name in NETWORKS)]
 HIDE_TORCH = (
     "import runpy, sys; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; "
     "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); "
@@ -51,6 +52,7 @@ def test_tiny_run_writes_every_row(root, tmp_path):
             "jaxsr_mib",
             "jaxsr_images_per_second",
             "torch_images_per_second",
+            "torch_megapixels_per_second",
             "compile_seconds",
         )
         assert row["ratio"] == pytest.approx(row["jaxsr_seconds"] / row["torch_seconds"])

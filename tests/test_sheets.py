@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxsr.sheets import CAPTION, GAP, Cell, sheet
+from jaxsr.sheets import CAPTION, GAP, Cell, boxed, busiest, sheet
 
 
 def drawn(height, width, seed=0):
@@ -72,3 +72,32 @@ def test_captions_are_drawn_below_their_picture_and_differ():
 def test_no_rows_make_an_empty_page():
     page = sheet([], height=20)
     assert page.shape == (GAP, GAP, 3) and (page == 255).all()
+
+
+def test_a_column_is_as_wide_as_its_text():
+    text = "a caption that is wider than its picture"
+    narrow = sheet([[Cell(drawn(20, 10), text), Cell(drawn(20, 10), "")]], height=20)
+    wide = sheet([[Cell(drawn(20, 400), text), Cell(drawn(20, 10), "")]], height=20)
+    ink = np.argwhere((wide[GAP + 20 :] != 255).any((0, 2)))  # columns that the text reaches
+    second = narrow.shape[1] - 2 * GAP - 10
+    assert ink.max() < second + GAP and narrow.shape[1] < wide.shape[1]
+
+
+def test_the_busiest_square_is_found():
+    difference = np.zeros((30, 40))
+    difference[12:17, 21:26] = -3.0
+    difference[2, 2] = 5.0  # less energy than twenty-five threes
+    assert busiest(difference, 5) == (12, 21)
+    assert busiest(np.zeros((30, 40)), 5) == (0, 0)
+    assert busiest(difference, 30)[0] == 0
+
+
+def test_a_frame_is_drawn_and_the_picture_kept():
+    picture = drawn(40, 50)
+    before = picture.copy()
+    framed = boxed(picture, 10, 20, 15)
+    np.testing.assert_array_equal(picture, before)
+    changed = np.argwhere((framed != picture).any(-1))
+    assert changed.min(0).tolist() == [10, 20] and changed.max(0).tolist() == [24, 34]
+    assert (framed[10, 20:35] == (255, 0, 0)).all()
+    np.testing.assert_array_equal(framed[11:24, 21:34], picture[11:24, 21:34])
