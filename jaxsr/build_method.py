@@ -23,19 +23,48 @@ from jaxsr.algorithms.gan import gan
 from jaxsr.algorithms.supervised import supervised
 from jaxsr.degradations.bicubic import bicubic
 from jaxsr.interchange.vgg import load_vgg19
-from jaxsr.losses import adversarial, classification, perceptual, pixel
+from jaxsr.losses import adversarial, classification, ms_ssim, perceptual, pixel
 from jaxsr.models.acd_vgg import ACDVGG96
+from jaxsr.models.carn import CARN
+from jaxsr.models.disc_vgg import VGGDiscriminator
+from jaxsr.models.dncnn import DnCNN
+from jaxsr.models.edsr import EDSR
+from jaxsr.models.espcn import ESPCN
+from jaxsr.models.fsrcnn import FSRCNN
+from jaxsr.models.idn import IDN
+from jaxsr.models.lapsrn import LapSRN, MSLapSRN
+from jaxsr.models.msrresnet import MSRResNet
+from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
 from jaxsr.models.prior_net import PriorNet, Trunk
+from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
+from jaxsr.models.srcnn import SRCNN
+from jaxsr.models.srgan import SRResNet
 from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.vdsr import VDSR
 from jaxsr.models.vgg import VGG19, layer_names
 from jaxsr.types import Algorithm, Network, Tree, UserError
 
 NETWORKS = {
     "acd_vgg_96": ACDVGG96,
+    "carn": CARN,
+    "dncnn": DnCNN,
+    "edsr": EDSR,
+    "espcn": ESPCN,
+    "fsrcnn": FSRCNN,
+    "idn": IDN,
+    "lapsrn": LapSRN,
     "legacy_srresnet": LegacySRResNet,
+    "mslapsrn": MSLapSRN,
+    "msrresnet": MSRResNet,
+    "outdoor_scene_seg": OutdoorSceneSeg,
     "prior_net": PriorNet,
+    "rrdbnet": RRDBNet,
     "sftnet": SFTNet,
+    "srcnn": SRCNN,
+    "srresnet": SRResNet,
+    "vdsr": VDSR,
+    "vgg_discriminator": VGGDiscriminator,
 }
 SCHEDULES = {
     "constant": optimisers.constant,
@@ -49,7 +78,13 @@ ADVERSARIAL = {
     "vanilla": (adversarial.gen_vanilla, adversarial.disc_vanilla),
     "wgan": (adversarial.gen_wgan, adversarial.disc_wgan),
 }
-PIXEL = {"charbonnier": pixel.charbonnier, "l1": pixel.l1, "l2": pixel.l2}
+PIXEL = {
+    "charbonnier": pixel.charbonnier,
+    "l1": pixel.l1,
+    "l2": pixel.l2,
+    "ms_ssim": ms_ssim.ms_ssim,
+    "ms_ssim_l1": ms_ssim.ms_ssim_l1,
+}
 FEATURE = {"feature_l1": perceptual.feature_l1, "feature_l2": perceptual.feature_l2}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 FINISH = {"identity": lambda output: output, "softmax": jax.nn.softmax}

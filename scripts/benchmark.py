@@ -1,11 +1,11 @@
-"""Speed and memory of SFT-GAN and its parent, as ratios to PyTorch on the same machine.
+"""Speed and memory of training and of inference, as ratios to PyTorch on the same machine.
 
     python scripts/benchmark.py            all cases, minutes on a few cores
     python scripts/benchmark.py --cases sftgan-train --batch 4 --repeats 5 --out benchmarks/mine
     python scripts/benchmark.py --tiny     narrow networks, seconds: does it run
 
-The PyTorch build is the independent one of tests/reference/sftgan_torch.py; without torch only the
-columns of jaxsr are filled. Both builds start from the same weights, take the same batch, and are
+The PyTorch builds are the independent ones of tests/reference; without torch only the columns of
+jaxsr are filled. Both builds start from the same weights, take the same batch, and are
 called in turns (A B A B …), so that drift of the machine hits both. Writes results.json and
 results.md to the folder --out; what is compared, and what differs, is in NOTES of
 benchmark_report.py and below every table.
@@ -29,15 +29,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmark_inference import VIEWS, our_view
 from benchmark_report import cores, load, machine, markdown, save
 
 from jaxsr import build_method
 from jaxsr.models.vgg import VGG19, layer_names
 from jaxsr.state import State, step_key
-from jaxsr.types import Algorithm, Tree, UserError
+from jaxsr.types import Algorithm, UserError
 
 ROOT = Path(__file__).resolve().parent.parent
-CASES = ("sftgan-train", "parent-train", "sftgan-inference", "parent-inference")
+CASES = ("sftgan-train", "parent-train", *(f"{name}-inference" for name in VIEWS))
 
 
 class Plan(NamedTuple):
@@ -88,25 +89,24 @@ def make_batch(count: int, side: int) -> dict[str, np.ndarray]:
     }
 
 
-def jaxsr_side(
-    method: Algorithm, state: State, batch: Mapping[str, jax.Array], frozen: Tree, *, training: bool
-) -> Side:
-    """The algorithm's step (state donated, as in the training loop) or `predict`, called twice."""
-    key = step_key(0, 0)
-    jitted = jax.jit(method.step, donate_argnums=1) if training else jax.jit(method.predict)
+def jaxsr_side(jitted: Any, arguments: tuple[Any, ...], *, training: bool) -> Side:
+    """A jitted step `(key, state, batch, frozen)` or network `(variables, images…)`, called twice.
+
+    The step's state is donated, as in the training loop.
+    """
+    arguments = list(arguments)
 
     def step() -> dict[str, jax.Array]:
-        nonlocal state
-        state, metrics = jax.block_until_ready(jitted(key, state, batch, frozen))
+        arguments[1], metrics = jax.block_until_ready(jitted(*arguments))
         return metrics
 
-    def predict() -> jax.Array:
-        return jax.block_until_ready(jitted(key, state, batch, frozen))
+    def view() -> jax.Array:
+        return jax.block_until_ready(jitted(*arguments))
 
-    run = step if training else predict
+    run = step if training else view
     began = time.perf_counter()
     # compiled here for its analysis; the call finds the same program again
-    memory = jitted.lower(key, state, batch, frozen).compile().memory_analysis()
+    memory = jitted.lower(*arguments).compile().memory_analysis()
     result = run()
     first = time.perf_counter() - began
     run()
@@ -138,13 +138,12 @@ def beginning(method: Algorithm, batch: Mapping[str, np.ndarray]) -> State:
     )
 
 
-def sides(
+def training_sides(
     case: str, dtype: str, plan: Plan, other: ModuleType | None, device: str
 ) -> dict[str, Side]:
-    """{"jaxsr": …, "torch": …} of a case, from the same weights; without `other` only the first."""
+    """{"jaxsr": …, "torch": …} of a training case, from the same weights; without `other` the first."""
     config = plain_config(case, dtype=dtype, tiny=plan.tiny)
-    training = case.endswith("train")
-    batch = make_batch(plan.batch, plan.crop // 4) if training else make_batch(1, plan.view)
+    batch = make_batch(plan.batch, plan.crop // 4)
     module = VGG19(layers=(plan.layer,), widths=plan.widths)
     method = build_method.algorithm(
         config, lambda held, images: module.apply(held, images), {plan.layer: 1.0}
@@ -160,13 +159,25 @@ def sides(
             "stats": jax.device_get(state.extra["batch_stats"]["disc"]),
             "vgg": jax.device_get(vgg["params"]),
         }
-    made = {"jaxsr": jaxsr_side(method, state, jax.device_put(batch), frozen, training=training)}
+    arguments = (step_key(0, 0), state, jax.device_put(batch), frozen)
+    made = {"jaxsr": jaxsr_side(jax.jit(method.step, donate_argnums=1), arguments, training=True)}
     if other:
+        widths, layer = plan.widths, plan.layer
         made["torch"] = Side(
-            *other.side(
-                case, config, start, batch, layer=plan.layer, widths=plan.widths, device=device
-            )
+            *other.side(case, config, start, batch, layer=layer, widths=widths, device=device)
         )
+    return made
+
+
+def inference_sides(
+    case: str, dtype: str, plan: Plan, other: ModuleType | None, device: str
+) -> dict[str, Side]:
+    """{"jaxsr": …, "torch": …} of a network that restores one image."""
+    name = case.removesuffix("-inference")
+    apply, variables, section, images = our_view(name, dtype=dtype, side=plan.view, tiny=plan.tiny)
+    made = {"jaxsr": jaxsr_side(jax.jit(apply), (variables, *images), training=False)}
+    if other:
+        made["torch"] = Side(*other.view(name, section, variables, images, dtype, device=device))
     return made
 
 
@@ -174,6 +185,8 @@ def measure(
     case: str, dtype: str, plan: Plan, other: ModuleType | None, device: str
 ) -> dict[str, Any]:
     """One row: the builds called in turns, medians, ratio, memory."""
+    training = case.endswith("train")
+    sides = training_sides if training else inference_sides
     built = sides(case, dtype, plan, other, device)
     times = {name: [] for name in built}
     gc.collect()
@@ -183,7 +196,6 @@ def measure(
             side.run()
             times[name].append(time.perf_counter() - began)
     steady = {name: statistics.median(held) for name, held in times.items()}
-    training = case.endswith("train")
     row = {
         "case": case, "dtype": dtype, "batch": plan.batch if training else 1,
         "pixels": plan.crop if training else 4 * plan.view,
@@ -193,7 +205,9 @@ def measure(
     for name in ("jaxsr", "torch"):
         side = built.get(name)
         row[f"{name}_seconds"] = steady.get(name)
-        row[f"{name}_images_per_second"] = row["batch"] / steady[name] if side else None
+        rate = row["batch"] / steady[name] if side else None
+        row[f"{name}_images_per_second"] = rate
+        row[f"{name}_megapixels_per_second"] = rate and rate * row["pixels"] ** 2 / 1e6
         row[f"{name}_mib"] = side.memory / 2**20 if side and side.memory is not None else None
         row[f"{name}_times"] = times.get(name)
     if "torch" in built:

@@ -16,6 +16,7 @@ COLUMNS = {
     "case": "case", "dtype": "dtype", "batch": "batch", "pixels": "HQ side",
     "jaxsr_seconds": "jaxsr s", "torch_seconds": "torch s", "ratio": "jaxsr/torch",
     "jaxsr_images_per_second": "jaxsr images/s", "torch_images_per_second": "torch images/s",
+    "jaxsr_megapixels_per_second": "jaxsr MP/s", "torch_megapixels_per_second": "torch MP/s",
     "compile_seconds": "jaxsr compile s", "jaxsr_mib": "jaxsr MiB (compiled program)",
     "torch_mib": "torch MiB ({})", "difference": "difference",
 }  # fmt: skip
@@ -26,7 +27,9 @@ NOTES = """\
   `configs/sftnet_psnr.py` wire it, nothing frozen. sftgan-train: G on perceptual L1
   + 0.005 adversarial + 0.005 class loss, then D; the perceptual loss is that of VGG19 up to the
   layer named above, random weights, float32 in every row. parent-train: L1, `lq` is given.
-- inference: `predict` on one image whose prior maps are given.
+- inference: one image through the network, random weights; LR is a fourth of the HQ side, except for
+  SRCNN (9-1-5) and VDSR, which work on one channel of the enlarged image. SRResNet is the paper's (16
+  blocks, with leftthomas' tanh), RRDBNet has 23, sftgan's prior maps are given. MP: of HQ.
 - compile: first call, tracing included, minus a steady one.
 - jaxsr MiB: arguments + outputs + temporaries - donated, from the compiled program's own analysis.
   It is a size; the torch column is a measured peak, so the two are compared with care.

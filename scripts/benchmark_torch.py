@@ -1,4 +1,4 @@
-"""The PyTorch half of benchmark.py: the networks of tests/reference/sftgan_torch.py at work.
+"""The PyTorch half of benchmark.py: the networks of tests/reference at work.
 
 Importing it fails where torch is missing; `benchmark.py` then fills the columns of jaxsr alone.
 """
@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from reference import classic_torch, residual_torch
 from reference import sftgan_torch as ref
 from torch import nn
+
+from jaxsr.interchange import convert
 
 Call = Callable[[], torch.Tensor]
 VGG_MEAN, VGG_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -26,7 +29,7 @@ def side(
     case: str, config: Mapping[str, Any], start: Mapping[str, Any],
     batch: Mapping[str, np.ndarray], *, layer: str, widths: tuple[int, ...], device: str,
 ) -> tuple[Call, float, float, int | None]:  # fmt: skip
-    """A case, called twice: (call that waits, first value, seconds of the first call, bytes).
+    """A training case, called twice: (call that waits, first value, seconds of the first call, bytes).
 
     config: of jaxsr; start: its weights on the host, `gen`, and for sftgan-train `disc`, `stats`,
     `vgg`; layer, widths: of VGG19; bytes: as `memory_kind` says, None where they are not to be had
@@ -38,12 +41,51 @@ def side(
     cast = functools.partial(
         torch.autocast, device, dtype=torch.bfloat16, enabled=config["precision"] == "bfloat16"
     )
-    if case == "sftgan-train":
-        call = gan_step(nets, config, data, cast)
-    elif case == "parent-train":
-        call = l1_step(nets["gen"], config, data, cast)
-    else:
-        call = inference(nets["gen"], config, data, cast)
+    make = gan_step if case == "sftgan-train" else l1_step
+    return timed(make(nets, config, data, cast), before, device)
+
+
+def view(
+    name: str, section: Mapping[str, Any], variables: Mapping[str, Any], images: tuple[Any, ...],
+    dtype: str, *, device: str,
+) -> tuple[Call, float, float, int | None]:  # fmt: skip
+    """A network that restores one image, as `side`; the weights come through the export of jaxsr."""
+    before = resident_bytes()
+    options = {key: value for key, value in section.items() if key != "name"}
+    layout = convert.of_network(section["name"], options, variables)
+    arrays = convert.to_theirs(layout, options, variables)
+    net = restoring(name, section)
+    net.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
+    net, data = net.eval().to(device), [ref.nchw(image).to(device) for image in images]
+
+    def call() -> torch.Tensor:
+        with (
+            torch.inference_mode(),
+            torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == "bfloat16"),
+        ):
+            return net(*data).float()
+
+    return timed(call, before, device)
+
+
+def restoring(name: str, section: Mapping[str, Any]) -> nn.Module:
+    """The reference's network of an inference case."""
+    if name == "srcnn":
+        return classic_torch.SRCNN(section["kernels"], section["features"])
+    if name == "vdsr":
+        return classic_torch.VDSR(section["depth"], section["features"], section["bias"])
+    features, blocks = section["features"], section["blocks"]
+    if name == "sftgan":
+        return ref.SFTNet(False, features, blocks)
+    if name == "parent":
+        return ref.SRResNet(features, blocks, section["scale"])
+    if name == "srresnet":
+        return residual_torch.SRGANGenerator(section["scale"], features, blocks)
+    return residual_torch.RRDBNet(section["scale"], features, blocks, section["growth"])
+
+
+def timed(call: Call, before: int | None, device: str) -> tuple[Call, float, float, int | None]:
+    """(call that waits, first value, seconds of the first call, bytes) of a call made ready."""
 
     def run() -> torch.Tensor:
         result = call()
@@ -186,10 +228,11 @@ def gan_step(
 
 
 def l1_step(
-    gen: nn.Module, config: Mapping[str, Any], data: Mapping[str, torch.Tensor],
+    nets: Mapping[str, nn.Module], config: Mapping[str, Any], data: Mapping[str, torch.Tensor],
     cast: Callable[[], contextlib.AbstractContextManager],
 ) -> Call:  # fmt: skip
     """A supervised step of the parent."""
+    gen = nets["gen"]
     mover = adam(gen, config["optimisers"]["gen"])
 
     def call() -> torch.Tensor:
@@ -200,18 +243,5 @@ def l1_step(
         loss.backward()
         mover.step()
         return loss.detach()
-
-    return call
-
-
-def inference(
-    gen: nn.Module, config: Mapping[str, Any], data: Mapping[str, torch.Tensor],
-    cast: Callable[[], contextlib.AbstractContextManager],
-) -> Call:  # fmt: skip
-    """The restored images of either generator, float32."""
-
-    def call() -> torch.Tensor:
-        with torch.inference_mode(), cast():
-            return gen(*(data[name] for name in config["inputs"])).float()
 
     return call

@@ -30,14 +30,12 @@ ALLOWED = {
     "checkpoint": {"types", "state", "data", "interchange"},
     "inference": {"types", "ops", "models", "data", "outdoor"},
     "protocols": {"types", "ops", "metrics"},
-    "reported": {"types"},
-    "plane": {"types"},
-    "evaluate": {
-        "types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint", "inference"
-    },
-    "benchmarks": {
-        "types", "ops", "metrics", "protocols", "reported", "data", "sheets", "checkpoint",
-        "inference", "evaluate", "logs",
+    "reported": set(),
+    "plane": {"types", "data", "checkpoint"},
+    "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
+    "benchmarks": {"types", "ops", "data", "inference", "protocols", "sheets"},
+    "benchmark_tables": {
+        "types", "data", "checkpoint", "evaluate", "protocols", "reported", "sheets", "benchmarks"
     },
     "train": {"types", "state", "checkpoint", "logs", "evaluate", "inference"},
 }  # fmt: skip

@@ -1,14 +1,14 @@
-"""VGG19 weights from a file, without pickle."""
+"""VGG19 weights from a file, for the losses and metrics that compare its features."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from jaxsr.models.vgg import VGG19, layer_names
+from jaxsr.interchange.files import read_arrays
+from jaxsr.interchange.layouts_torchvision import VGG19, VGG19_LAYERS
+from jaxsr.models.vgg import VGG19 as Network
+from jaxsr.models.vgg import layer_names
 from jaxsr.types import UserError
 
 _RECIPE = """make one where PyTorch is installed:
@@ -20,9 +20,9 @@ _RECIPE = """make one where PyTorch is installed:
 def load_vgg19(path: str | Path, *, layer: str = "conv5_4") -> dict[str, dict[str, np.ndarray]]:
     """Parameters of models.vgg.VGG19 up to `layer`: {'conv1_1': {'kernel', 'bias'}, ...} float32.
 
-    `path` is a .safetensors or .npz file whose arrays have PyTorch's layout (kernels O,I,3,3) and
-    torchvision's names, features.0.weight, or the names of the layers, conv1_1.weight; others in
-    the file, such as the classifier's, are not read. `layer` is any name of layer_names().
+    `path` is a weight file that read_arrays reads (torchvision's own .pth too), with torchvision's
+    names, features.0.weight, or the names of the layers, conv1_1.weight; others in the file, such
+    as the classifier's, are not read. `layer` is any name of layer_names().
 
     Raises UserError when the file is missing (and says how to make one), cannot be read, lacks a
     layer or has one of another shape; ValueError for an unknown `layer`.
@@ -31,73 +31,48 @@ def load_vgg19(path: str | Path, *, layer: str = "conv5_4") -> dict[str, dict[st
     names = layer_names()
     if layer not in names:
         raise ValueError(f"layer must be one of {', '.join(names)}, not {layer!r}.")
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise UserError(f"There is no VGG19 weight file {path}; {_RECIPE}")
-    # torchvision numbers the layers of its flat list just as layer_names() orders them
-    wanted = [
-        (name, index)
-        for index, name in enumerate(names[: names.index(layer) + 1])
-        if name.startswith("conv")
-    ]
-    arrays = _read(
-        path,
-        {
-            key
-            for name, index in wanted
-            for prefix in (name, f"features.{index}")
-            for key in (f"{prefix}.weight", f"{prefix}.bias")
-        },
-    )
-    params: dict[str, dict[str, np.ndarray]] = {}
-    missing, inputs = [], 3
-    for name, index in wanted:
-        outputs = VGG19.widths[int(name[4]) - 1]
-        prefix = name if f"{name}.weight" in arrays else f"features.{index}"
-        if f"{prefix}.weight" in arrays and f"{prefix}.bias" in arrays:
-            params[name] = _layer(arrays, prefix, (outputs, inputs, 3, 3), path)
-        else:
-            missing.append(name)
-        inputs = outputs
+    needed = [name for name in names[: names.index(layer) + 1] if name.startswith("conv")]
+    tables = [each.entries({"layers": (needed[-1],)}) for each in (VGG19, VGG19_LAYERS)]
+    known = [entry.theirs for table in tables for entry in table]
+    try:
+        arrays, _ = read_arrays(path, only=known)
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path} ")
+        raise UserError(f"{path} cannot be read as VGG19 weights: it {reason}") from error
+    # the naming of which the file has more
+    table = max(tables, key=lambda each: sum(entry.theirs in arrays for entry in each))
+    missing = [
+        name for i, name in enumerate(needed)
+        if not all(entry.theirs in arrays for entry in table[2 * i : 2 * i + 2])
+    ]  # fmt: skip
     if missing:
         raise UserError(
             f"{path} lacks the VGG19 layers {', '.join(missing)}; choose a layer "
             f"before them, or {_RECIPE}"
         )
+    params: dict[str, dict[str, np.ndarray]] = {}
+    inputs = 3
+    for i, name in enumerate(needed):
+        outputs = Network.widths[int(name[4]) - 1]
+        _check(arrays, table[2 * i].theirs, (outputs, inputs, 3, 3), path)
+        params[name] = {
+            entry.ours.split("/")[-1]: np.array(entry.move.ours(arrays[entry.theirs]), np.float32)
+            for entry in table[2 * i : 2 * i + 2]
+        }
+        inputs = outputs
     return params
 
 
-def _layer(
-    arrays: Mapping[str, np.ndarray], prefix: str, shape: tuple[int, ...], path: Path
-) -> dict[str, np.ndarray]:
-    """One convolution, kernel O,I,H,W -> H,W,I,O."""
-    kernel, bias = arrays[f"{prefix}.weight"], arrays[f"{prefix}.bias"]
-    if kernel.shape != shape or bias.shape != shape[:1]:
+def _check(
+    arrays: Mapping[str, np.ndarray], kernel: str, shape: tuple[int, ...], path: str | Path
+) -> None:
+    """UserError where a convolution has not the shape O,I,H,W of VGG19's."""
+    name = kernel.removesuffix(".weight")
+    held = arrays[kernel].shape, arrays[f"{name}.bias"].shape
+    if held != (shape, shape[:1]):
         raise UserError(
-            f"{path}: {prefix} has shapes {kernel.shape} and {bias.shape} where VGG19 "
+            f"{path}: {name} has shapes {held[0]} and {held[1]} where VGG19 "
             f"has {shape} and {shape[:1]}; use the weights of torchvision's vgg19."
         )
-    kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0), dtype=np.float32)
-    return {"kernel": kernel, "bias": np.asarray(bias, dtype=np.float32)}
-
-
-def _read(path: Path, wanted: set[str]) -> dict[str, Any]:
-    """The arrays of a file whose names are in `wanted`; UserError when it cannot be read."""
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files if name in wanted}
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="numpy") as file:
-                return {name: file.get_tensor(name) for name in file.keys() if name in wanted}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        SafetensorError,
-    ) as error:
-        raise UserError(f"{path} cannot be read as VGG19 weights: {error}") from error
-    raise UserError(f"{path} is neither .npz nor .safetensors; {_RECIPE}")

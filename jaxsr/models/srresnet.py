@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxsr.models.blocks import convolution, shuffle_stage
+from jaxsr.models.residual import stages
 
 GENERATOR_GAIN = 0.1  # BasicSR scales the Kaiming kernels of generators by 0.1
-
-_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
 class _Residual(nn.Module):
@@ -51,14 +50,13 @@ class LegacySRResNet(nn.Module):
     @nn.compact
     def __call__(self, lq: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no batch normalisation, no dropout
-        if self.scale not in _STAGES:
-            raise ValueError(f"scale must be one of {sorted(_STAGES)}, not {self.scale}.")
+        factors = stages(self.scale)
         options = dict(factor=self.outer_gain, dtype=self.dtype)
         first = convolution(self.features, 3, name="model_0", **options)(lq)
         trunk = _Trunk(self.features, self.blocks, self.outer_gain, self.dtype, name="model_1")
         x = trunk(first) + first
         index = 2
-        for factor in _STAGES[self.scale]:
+        for factor in factors:
             x = shuffle_stage(
                 x, factor, name=f"model_{index}", gain=self.outer_gain, dtype=self.dtype
             )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from jaxsr.interchange.torch_write import write_torch
 from jaxsr.interchange.vgg import load_vgg19
 from jaxsr.models.vgg import VGG19
 from jaxsr.types import UserError
@@ -25,11 +26,12 @@ def arrays(naming):
 
 
 def write(path, held):
-    save_file(held, path) if path.suffix == ".safetensors" else np.savez(path, **held)
+    writers = {".safetensors": save_file, ".pth": lambda held, path: write_torch(path, held)}
+    writers.get(path.suffix, lambda held, path: np.savez(path, **held))(held, path)
     return path
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
 @pytest.mark.parametrize("naming", ["torchvision", "layers"])
 def test_loads(tmp_path, suffix, naming):
     held = arrays(naming)
@@ -105,9 +107,9 @@ def test_pickled_objects_are_refused(tmp_path):
 
 
 def test_other_suffixes_and_unknown_layers(tmp_path):
-    path = tmp_path / "vgg19.pth"
+    path = tmp_path / "vgg19.txt"
     path.write_bytes(b"x")
-    with pytest.raises(UserError, match="neither .npz nor .safetensors"):
+    with pytest.raises(UserError, match="cannot be read as VGG19 weights: .* must be .safetensors"):
         load_vgg19(path)
     with pytest.raises(ValueError, match="layer must be one of conv1_1, relu1_1"):
         load_vgg19(path, layer="conv6_1")

@@ -1,0 +1,193 @@
+"""From the name of a weight file to a `Restorer`: which network it is, whether it fits, its scale."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+
+from jaxsr import build_method
+from jaxsr.inference.low_prior import low_prior
+from jaxsr.inference.restorer import Restorer
+from jaxsr.interchange import convert, files
+from jaxsr.types import Tree, UserError
+
+FIXED_SCALE = {"sftnet": 4}  # networks whose constructor has no scale
+ANY_SCALE = (
+    "dncnn",
+    "srcnn",
+    "vdsr",
+)  # no weight depends on the scale: the input is enlarged first
+SEVERAL = {"mslapsrn": (2, 4, 8)}  # one set of weights for these scales
+LARGEST_SCALE = 16
+SEGMENTER = "pretrained:segmenter"
+
+
+def restorer(source: str, *, scale: int | None = None, prior: str = SEGMENTER) -> Restorer:
+    """The network of a weight file, ready to restore.
+
+    source: «pretrained:NAME», the folder of a run, a .safetensors file of ours, or a weight file of
+            other code that `jaxsr.interchange` knows
+    scale:  needed for networks that take any scale and one for several; elsewhere it is checked
+    prior:  weights of the segmenter that SFT-Net's prior maps come from (read for SFT-Net only)
+
+    Raises UserError for a file that is missing, damaged or of no known network, a network that
+    restores no images, a scale that is not the network's, tensors missing, left over or of a wrong
+    shape, and for NaN or infinity in one.
+    """
+    variables, card = load(source)
+    section = dict(card["network"])
+    name = section["name"]
+    network = build_method.NETWORKS.get(name)
+    fields = {field.name for field in dataclasses.fields(network)} if network else set()
+    if "scale" not in fields and name not in FIXED_SCALE:
+        raise UserError(
+            f"{source} holds a {name}, which restores no images here: name the weights of a "
+            "super-resolution network."
+        )
+    if "scale" in fields:
+        section["scale"] = chosen_scale(source, section, scale)
+    elif scale not in (None, FIXED_SCALE[name]):
+        raise UserError(_refusal(source, name, f"×{FIXED_SCALE[name]}", scale))
+    module = build_method.network_module(section, "network", dtype=jnp.float32)
+    factor = FIXED_SCALE.get(name) or module.scale
+    channels = module.channels if "channels" in fields else 3
+    apply = _apply(module)
+    maps = prior_function(prior) if name == "sftnet" else None
+    inputs = [(1, 16, 16, channels)] + [(1, 16 * factor, 16 * factor, 8)] * (maps is not None)
+    check(source, module, variables, inputs)
+    return Restorer(name, factor, channels, apply, variables, maps, dict(card, network=section))
+
+
+def load(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
+    """Variables and card of our own weights or a run, or of a foreign file by `jaxsr.interchange`."""
+    path = Path(source)
+    if source.startswith(build_method.PRETRAINED) or not path.is_file() or _is_ours(path):
+        if not source.startswith(build_method.PRETRAINED) and not path.exists():
+            raise UserError(f"there are no weights {source}: check the name.")
+        return build_method.weights(source)
+    arrays, notes = files.read_arrays(path)
+    try:
+        layout, section, unused, missing = convert.identify(arrays)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    if missing:
+        raise UserError(
+            f"{source} looks like {layout.name}, but {len(missing)} of its tensors are missing, first "
+            f"{', '.join(sorted(missing)[:3])}: fetch the whole file."
+        )
+    variables = convert.to_ours(layout, section, arrays)
+    card = {
+        "network": {"name": layout.network, **section}, "layout": layout.name, "source": path.name,
+        "notes": notes, "unused": sorted(unused),
+    }  # fmt: skip
+    return variables, card
+
+
+def chosen_scale(source: str, section: Mapping[str, Any], scale: int | None) -> int:
+    """The scale to restore with: the network's own, or the one asked for where it has several.
+
+    section: of the network; without `scale`, or with 1 for a network that enlarges its input, the
+             weights do not tell it
+    """
+    name, own = section["name"], section.get("scale")
+    if name in ANY_SCALE and own in (None, 1):
+        allowed, known = range(1, LARGEST_SCALE + 1), "any scale"
+    elif section.get("scales") or (name in SEVERAL and own is None):
+        allowed = section.get("scales") or SEVERAL[name]
+        known = "×" + ", ×".join(map(str, allowed))
+    else:
+        # the constructor's default is what the weights were made with
+        own = build_method.NETWORKS[name].scale if own is None else own
+        allowed, known = (own,), f"×{own}"
+    wanted = (
+        (own if len(allowed) == 1 or section.get("scales") else None) if scale is None else scale
+    )
+    if wanted is None:
+        raise UserError(f"{source} holds a {name} for {known}: say which with --scale.")
+    if wanted not in allowed:
+        raise UserError(_refusal(source, name, known, wanted))
+    return wanted
+
+
+def _refusal(source: str, name: str, own: str, scale: int | None) -> str:
+    return (
+        f"{source} holds a {name} that restores {own}, not ×{scale}: leave the scale away or name "
+        f"weights of ×{scale}."
+    )
+
+
+def check(source: str, module: nn.Module, variables: Tree, inputs: list[tuple[int, ...]]) -> None:
+    """UserError that names a tensor which the network lacks, wants in another shape, or with NaN."""
+    try:
+        convert.check_shapes(module, inputs, variables)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    for name, value in flax.traverse_util.flatten_dict(dict(variables), sep="/").items():
+        if not np.isfinite(value).all():
+            raise UserError(
+                f"{source}: the tensor {name} holds NaN or infinity, so nothing can be restored with "
+                "it: take an earlier checkpoint."
+            )
+
+
+def prior_function(source: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The prior maps of low-resolution images by the segmenter of a weight file."""
+    variables, card = build_method.weights(source)
+    if card["network"]["name"] != "prior_net":
+        raise UserError(
+            f"{source} holds a {card['network']['name']}, not the segmenter (prior_net) that SFT-Net "
+            f"needs: {SEGMENTER} is one."
+        )
+    module = build_method.network_module(card["network"], "prior", dtype=jnp.float32)
+    return low_prior(_apply(module), variables)
+
+
+def interpolate(first: Restorer, second: Restorer, *, alpha: float) -> Restorer:
+    """The network between two: every parameter is (1 - alpha)·first + alpha·second.
+
+    alpha in [0, 1]; 0 and 1 give the bits of one of them. Raises UserError for another range and for
+    networks of different structure.
+    Source: Wang et al. 2018 (ESRGAN), arXiv:1809.00219, section 3.4.
+    """
+    if not 0 <= alpha <= 1:
+        raise UserError(f"alpha is a share between 0 and 1, not {alpha}.")
+    shapes = [jax.tree.map(np.shape, dict(each.variables)) for each in (first, second)]
+    alike = [(each.name, each.scale, each.channels) for each in (first, second)]
+    if alike[0] != alike[1] or shapes[0] != shapes[1]:
+        raise UserError(
+            f"a {first.name} ×{first.scale} and a {second.name} ×{second.scale} have not the same "
+            "parameters: interpolate weights of one network."
+        )
+
+    def between(a: Any, b: Any) -> np.ndarray:
+        mixed = (1 - alpha) * np.asarray(a, np.float64) + alpha * np.asarray(b, np.float64)
+        return mixed.astype(np.float32)
+
+    if alpha in (0, 1):
+        variables = second.variables if alpha else first.variables
+    else:
+        variables = jax.tree.map(between, first.variables, second.variables)
+    card = first.card | {"interpolated": {"with": second.card, "alpha": alpha}}
+    return first._replace(variables=variables, card=card)
+
+
+def _apply(module: nn.Module) -> Callable[..., jax.Array]:
+    return lambda variables, *inputs: module.apply(variables, *inputs, train=False)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is safetensors with our card; damaged ones are, so that our reader says so."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safetensors.safe_open(path, framework="numpy") as held:
+            return "card" in (held.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return True

@@ -1,0 +1,242 @@
+"""Images of any size through a network: whole, or in windows of one size, with bounded memory.
+
+The windows overlap by the receptive field and lie inside the image; only an image smaller than a
+window is padded, and then the network sees its edge where it is (`edges.inside`). So the seams are not
+blended: there are none, and the result does not depend on the size of the windows.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsr.inference import receptive
+from jaxsr.inference.edges import inside
+from jaxsr.inference.restorer import Restorer, Run, as_float, conditions_of
+from jaxsr.inference.spans import Span, place, spans
+from jaxsr.types import UserError
+
+SIZES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)  # of windows, in LQ pixels
+PROBE = 64  # the window whose memory is measured first
+LEAST_OVERLAP = 4  # pixels that the bicubic enlargement of the chroma needs, with one to spare
+
+
+def whole(restorer: Restorer) -> Run:
+    """A Run that gives the network the image as it is: one compilation per size."""
+    apply = jax.jit(restorer.apply)
+    variables = jax.device_put(restorer.variables)
+    step = receptive.structure(restorer).step
+
+    def run(lq: np.ndarray, *conditions: np.ndarray) -> np.ndarray:
+        check(restorer, lq)
+        conditions = conditions or conditions_of(restorer, lq)
+        height, width = lq.shape[:2]
+        size = (_up(height, step), _up(width, step))
+        inputs = [_padded(image, size, lq.shape) for image in (lq, *conditions)]
+        out = np.asarray(apply(variables, *inputs)[0])
+        return out[: height * restorer.scale, : width * restorer.scale]
+
+    return run
+
+
+def tiled(restorer: Restorer, *, tile: int, overlap: int) -> Run:
+    """A Run in windows of `tile`² LQ pixels, neighbours sharing 2·`overlap`: one compilation in all.
+
+    The results of two windows meet `overlap` pixels inside both. With an overlap of at least
+    `receptive.support` the result is that of the whole image, up to the rounding of float32.
+
+    The Run takes, beside (lq, *conditions):
+    each:     (run, part [h,w,c], *parts of the conditions) -> image [s·h,s·w,k] of any type, what to
+              do with a window instead of run(part, *parts): conversions of colour and type, so that
+              the image itself is never held as float. It must not look further than the overlap.
+    out:      array [s·h,s·w,k] to write into, made from the first window where it is None
+    progress: progress(done, total) after every window
+
+    Raises UserError for a network that cannot be tiled, and windows that the overlap leaves no room in.
+    """
+    return _in_windows(restorer, _program(restorer), tile=tile, overlap=lambda: overlap)
+
+
+def runner(
+    restorer: Restorer,
+    *,
+    memory_mib: float,
+    report: Callable[[str], None] | None = None,
+    extra: int = 0,
+    largest: int = 0,
+) -> Run:
+    """A Run as `tiled` gives, with the largest windows whose program stays within `memory_mib`.
+
+    The memory is what XLA's analysis of the compiled program says: arguments (the weights too),
+    results and temporary arrays; images on the host come on top. When the device has no such
+    memory after all, the next smaller size of `SIZES` is taken and the image begun again.
+
+    report:  report(text) for what was chosen, and why
+    extra:   pixels added to the overlap, for an `each` that looks beyond the network's reach
+    largest: the longest side among the images to come, in LQ pixels, if that is known: no window
+             needs to be larger. 0 where it is not.
+
+    The overlap is measured (`receptive.overlap`) when the first image comes that is larger than a
+    window. Raises UserError where no window fits.
+    """
+    say = report or (lambda text: None)
+    step = receptive.structure(restorer).step
+    enough = _up(largest, max(step, 16)) if largest else SIZES[0]
+    sizes = [size for size in SIZES if size <= enough] or [SIZES[-1]]
+    if largest and enough < SIZES[0] and enough not in sizes:
+        sizes.insert(0, enough)
+    held: dict[str, Any] = {}
+
+    def choose() -> None:
+        held["tile"], program, used = fitting(restorer, sizes, memory_mib=memory_mib)
+        say(f"windows of {held['tile']}² pixels, {used / 2**20:.0f} MiB")
+        reach = functools.cache(
+            lambda: (
+                max(receptive.overlap(restorer, program, tile=held["tile"]), LEAST_OVERLAP) + extra
+            )
+        )
+        held["run"] = _in_windows(restorer, program, tile=held["tile"], overlap=reach)
+
+    def run(lq: np.ndarray, *conditions: np.ndarray, **options: Any) -> np.ndarray:
+        check(restorer, lq)
+        while True:
+            try:
+                if "run" not in held:
+                    choose()
+                return held["run"](lq, *conditions, **options)
+            except MemoryError as error:  # of the host; the device's is a JaxRuntimeError
+                raise UserError(
+                    f"the memory of this machine does not hold the result of {lq.shape[0]}×"
+                    f"{lq.shape[1]} pixels ×{restorer.scale}: cut the image, or take a larger machine."
+                ) from error
+            except jax.errors.JaxRuntimeError as error:
+                if not _is_exhausted(error):
+                    raise
+                sizes[:] = [size for size in sizes if size < held.get("tile", sizes[0])]
+                held.clear()
+                if not sizes:
+                    raise UserError(
+                        f"the device has no memory for {restorer.name} even on {SIZES[-1]}² "
+                        "pixels: free some, or run on another."
+                    ) from error
+                say(f"out of memory: windows of at most {sizes[0]}² pixels now")
+
+    return run
+
+
+def fitting(
+    restorer: Restorer, sizes: list[int], *, memory_mib: float
+) -> tuple[int, Callable[..., Any], int]:
+    """The first of `sizes` (falling) whose compiled program needs at most `memory_mib`.
+
+    Returns (size, program, bytes). One small program is compiled to extrapolate from (the memory beside the
+    weights grows with the area), then those that should fit, until one does.
+    Raises UserError where none does.
+    """
+    program, budget = _program(restorer), memory_mib * 2**20
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(restorer.variables))
+    probe = min(PROBE, sizes[0])
+    compiled, used = _compiled(restorer, program, probe)
+    for size in sizes:
+        if size == probe:
+            found, need = compiled, used
+        elif weights + (used - weights) * (size / probe) ** 2 > budget:
+            continue
+        else:
+            found, need = _compiled(restorer, program, size)
+        if need <= budget:
+            return size, found, need
+    least = weights + (used - weights) * (sizes[-1] / probe) ** 2
+    raise UserError(
+        f"{memory_mib:g} MiB are too little for {restorer.name}: it needs about "
+        f"{least / 2**20:.0f} MiB for windows of {sizes[-1]}² pixels."
+    )
+
+
+def check(restorer: Restorer, lq: np.ndarray) -> None:
+    """ValueError unless lq is an image [h,w,channels] that the network takes."""
+    if lq.ndim != 3 or lq.shape[-1] not in (restorer.channels, 3) or 0 in lq.shape:
+        raise ValueError(f"{restorer.name} takes [h,w,{restorer.channels}], not {lq.shape}.")
+
+
+def _in_windows(
+    restorer: Restorer, program: Callable[..., Any], *, tile: int, overlap: Callable[[], int]
+) -> Run:
+    """A Run that puts an image together from windows; `overlap` is asked for when one is cut."""
+    found, s = receptive.structure(restorer), restorer.scale
+    receptive.refuse_global(restorer, found)
+    step = found.step
+    tile = _up(tile, step)
+    variables = jax.device_put(restorer.variables)
+
+    def one(part: np.ndarray, *conditions: np.ndarray) -> np.ndarray:
+        """A part no larger than a window, by the one program that there is."""
+        conditions = conditions or conditions_of(restorer, part)
+        extent = np.array([_up(size, step) for size in part.shape[:2]], np.int32)
+        inputs = [_padded(image, (tile, tile), part.shape) for image in (part, *conditions)]
+        out = np.asarray(program(variables, extent, *inputs)[0])
+        return out[: s * part.shape[0], : s * part.shape[1]]
+
+    def run(lq, *conditions, each=None, out=None, progress=None):
+        check(restorer, lq)
+        conditions = conditions or conditions_of(restorer, lq)
+        height, width = lq.shape[:2]
+        share = _up(overlap(), step) if max(height, width) > tile else 0
+        # the last window may stand out by less than a step, so that it too begins on the grid
+        down, across = (
+            spans(_up(size, step), tile=tile, overlap=share) for size in (height, width)
+        )
+        windows = [(v, h) for v in down for h in across]
+        for done, (v, h) in enumerate(windows, start=1):
+            part, *rest = (_cut(image, v, h, lq.shape) for image in (lq, *conditions))
+            made = one(part, *rest) if each is None else each(one, part, *rest)
+            if out is None:
+                out = np.empty((s * height, s * width, made.shape[-1]), made.dtype)
+            place(out, made, v, h, scale=s)
+            if progress is not None:
+                progress(done, len(windows))
+        return out
+
+    return run
+
+
+def _cut(image: np.ndarray, v: Span, h: Span, shape: tuple[int, ...]) -> np.ndarray:
+    """The part of an image, or of a map on a finer grid, that a window sees, as float32."""
+    k = image.shape[0] // shape[0]
+    return as_float(image[k * v.start : k * v.stop, k * h.start : k * h.stop])
+
+
+def _padded(image: np.ndarray, size: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """[1,…] float32 of an image, or of a map k times finer, grown to k·size by repeating its edge."""
+    k = image.shape[0] // shape[0]
+    pad = [(0, k * size[axis] - image.shape[axis]) for axis in (0, 1)]
+    return np.pad(as_float(image), (*pad, (0, 0)), mode="edge")[None]
+
+
+def _up(length: int, step: int) -> int:
+    return -(-length // step) * step
+
+
+def _program(restorer: Restorer) -> Callable[..., jax.Array]:
+    return jax.jit(inside(restorer.apply))
+
+
+def _compiled(restorer: Restorer, program: Any, tile: int) -> tuple[Callable[..., Any], int]:
+    """The program of a window size, and the bytes that it needs by XLA's own analysis."""
+    tile = _up(tile, receptive.structure(restorer).step)
+    extent = jax.ShapeDtypeStruct((2,), jnp.int32)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), restorer.variables
+    )
+    compiled = program.lower(shapes, extent, *receptive.inputs(restorer, tile, tile)).compile()
+    found = compiled.memory_analysis()
+    used = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
+    return compiled, used
+
+
+def _is_exhausted(error: Exception) -> bool:
+    words = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory")
+    return any(word in str(error) for word in words)

@@ -1,0 +1,124 @@
+"""The published segmenter of SFT-GAN: a dilated ResNet-101 variant for eight outdoor classes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsr.models.blocks import batch_norm, kaiming_normal
+
+BGR_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, in levels of 0..255
+_BLOCKS = (3, 4, 23, 3)
+# features as multiples of the stem's, dilation, stride of the first block
+_STAGES = ((1, 4, 1, 1), (2, 8, 1, 2), (4, 16, 2, 1), (8, 32, 4, 1))
+_FIRST = 10  # place of the first block in the reference's list
+
+
+def bilinear_kernel(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """Kernel [16,16,1,classes] that enlarges each class ×8: the outer square of (1,3,…,15,15,…,1)/16.
+
+    Source: specification of SFT-GAN's segmenter; drawn for another size alike. `key` is not used.
+    """
+    del key
+    size, half = shape[0], shape[0] // 2
+    ramp = (2 * np.arange(half) + 1) / size
+    line = np.concatenate([ramp, ramp[::-1]])
+    return jnp.broadcast_to(jnp.asarray(np.outer(line, line)[..., None, None], dtype), shape)
+
+
+def _conv(
+    features: int, size: int, *, name: str, dtype: Any, stride: int = 1, dilation: int = 1
+) -> nn.Conv:
+    """Convolution without bias, as many zeros on every side as keep the size at stride 1."""
+    pad = dilation * (size // 2)
+    return nn.Conv(
+        features, (size, size), strides=(stride, stride), padding=((pad, pad), (pad, pad)),
+        kernel_dilation=dilation, use_bias=False, kernel_init=kaiming_normal(1.0), dtype=dtype,
+        param_dtype=jnp.float32, name=name,
+    )  # fmt: skip
+
+
+class _Bottleneck(nn.Module):
+    """ReLU(shortcut + BN conv1×1 ReLU BN conv3×3 ReLU BN conv1×1); the stride sits on the 3×3."""
+
+    middle: int
+    features: int
+    dilation: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        def norm(y, index, prefix="res"):
+            return batch_norm(train=train, name=f"{prefix}_{index}", dtype=self.dtype)(y)
+
+        d, s, dtype = self.dilation, self.stride, self.dtype
+        y = nn.relu(norm(_conv(self.middle, 1, name="res_0", dtype=dtype)(x), 1))
+        y = _conv(self.middle, 3, name="res_3", dtype=dtype, stride=s, dilation=d)(y)
+        y = norm(_conv(self.features, 1, name="res_6", dtype=dtype)(nn.relu(norm(y, 4))), 7)
+        if x.shape[-1] != self.features:
+            x = norm(_conv(self.features, 1, name="proj_0", dtype=dtype, stride=s)(x), 1, "proj")
+        return nn.relu(x + y)
+
+
+class OutdoorSceneSeg(nn.Module):
+    """Segmenter of the SFT-GAN paper: logits of 8 classes at full size.
+
+    Three 3×3 convolutions (the first of stride 2), max-pool 3×3 stride 2 in ceil mode, four stages of
+    bottlenecks (strides 1, 2, 1, 1; dilations 1, 1, 2, 4), 3×3 convolution, dropout 0.1, 1×1 to the
+    classes at 1/8, transposed convolution 16×16 of stride 8 for each class by itself. Convolutions
+    are without bias and with batch normalisation, but the 1×1 to the classes.
+
+    image [B,H,W,3] RGB in [0,1], the LR image enlarged ×4 by the bicubic rule; H and W multiples of 8
+    (ValueError) -> [B,H,W,classes] float32 logits, whose softmax is the prior P. Turned to BGR levels
+    0..255 minus BGR_MEAN here. `train`: batch statistics, and dropout from the stream «dropout».
+    52,068,296 parameters with the defaults. Kernels start Kaiming normal (fan_in), the last bilinear.
+    The published weights are not to be had here: against released ones this is unverified.
+    Source: xinntao/SFTGAN d98889e, OutdoorSceneSeg; arXiv:1804.02815 section 3.3.
+    """
+
+    features: int = 64
+    blocks: Sequence[int] = _BLOCKS
+    classes: int = 8
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
+        height, width = image.shape[1:3]
+        if height % 8 or width % 8:
+            raise ValueError(f"the segmenter takes multiples of 8, not {height}×{width}.")
+        x = image[..., ::-1].astype(jnp.float32) * 255 - jnp.asarray(BGR_MEAN, jnp.float32)
+        for index, (factor, stride) in enumerate(((1, 2), (1, 1), (2, 1))):
+            x = self._unit(x, factor * self.features, 3 * index, stride=stride, train=train)
+        # ceil mode: one row and column more at the bottom and right, where there is an odd one out
+        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((0, 1), (0, 1)))
+        place = _FIRST
+        for count, (middle, out, dilation, stride) in zip(self.blocks, _STAGES, strict=True):
+            for i in range(count):
+                x = _Bottleneck(
+                    middle * self.features, out * self.features, dilation, 1 if i else stride,
+                    self.dtype, name=f"feature_{place}",
+                )(x, train=train)  # fmt: skip
+                place += 1
+        x = self._unit(x, 8 * self.features, place, train=train)
+        x = nn.Dropout(0.1, deterministic=not train)(x)
+        x = nn.Conv(
+            self.classes, (1, 1), kernel_init=kaiming_normal(1.0), dtype=self.dtype,
+            bias_init=nn.initializers.zeros, name=f"feature_{place + 4}",
+        )(x)  # fmt: skip
+        x = nn.Conv(  # transposed, stride 8, cropped by 4: 16 - 1 - 4 zeros on every side
+            self.classes, (16, 16), input_dilation=8, padding=((11, 11), (11, 11)),
+            feature_group_count=self.classes, use_bias=False, kernel_init=bilinear_kernel,
+            dtype=self.dtype, name="deconv",
+        )(x)  # fmt: skip
+        return x.astype(jnp.float32)
+
+    def _unit(
+        self, x: jax.Array, features: int, place: int, *, train: bool, stride: int = 1
+    ) -> jax.Array:
+        """Convolution 3×3, normalisation, ReLU: places `place` to `place` + 2 of the reference."""
+        x = _conv(features, 3, name=f"feature_{place}", dtype=self.dtype, stride=stride)(x)
+        return nn.relu(batch_norm(train=train, name=f"feature_{place + 1}", dtype=self.dtype)(x))

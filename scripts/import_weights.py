@@ -1,0 +1,196 @@
+"""Reads a weight file of other code, says what it holds, and writes it as our safetensors with a card.
+
+    python scripts/import_weights.py FILE [--out X.safetensors] [--layout NAME] [--key params]
+                                     [--scale N] [--list] [--force] [--arrays OUT.npz]
+
+FILE is .safetensors, .npz, .pth or .pt of any age, .mat, or the .index of a TensorFlow checkpoint;
+nothing in it is executed. Without --out the result is NAME.safetensors in the current folder, NAME that of
+FILE. With --arrays the arrays are written under their own names, whatever network they are of.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxsr import build_method, checkpoint
+from jaxsr.interchange import convert
+from jaxsr.interchange.detect import full
+from jaxsr.interchange.files import read_arrays
+from jaxsr.types import UserError
+
+_IMAGE = 32  # side on which a network is traced; VGG19 halves it five times
+_NAMES = 12  # that are printed of a list
+
+
+def stem(path: Path) -> str:
+    """«net» of net.pth, net.pth.tar and net.safetensors."""
+    name = path.name
+    while Path(name).suffix in (
+        ".tar",
+        ".pth",
+        ".pt",
+        ".pkl",
+        ".npz",
+        ".mat",
+        ".index",
+        ".safetensors",
+    ):
+        name = Path(name).stem
+    return name
+
+
+def describe(path: Path, arrays: dict, notes: dict) -> list[str]:
+    """The lines about the file itself."""
+    dtypes = ", ".join(f"{name} ({count})" for name, count in notes["dtypes"].items())
+    opened = [f"opened {notes['wrapper']}"] * bool(notes["wrapper"])
+    opened += [f"took off {notes['prefix']!r}"] * bool(notes["prefix"])
+    opened += [f"beside it: {', '.join(notes['beside'])} (--key)"] * bool(notes["beside"])
+    size = sum(array.size for array in arrays.values())
+    lines = [
+        f"file:         {path.name}, {notes['format']}" + "".join(f"; {each}" for each in opened),
+        f"arrays:       {len(arrays)} with {size:,} numbers, {dtypes}",
+    ]
+    if any(name in ("float16", "bfloat16", "float64") for name in notes["dtypes"]):
+        lines.append("              the written file is float32")
+    if notes["skipped"]:
+        lines.append(f"not numbers:  {shown(notes['skipped'])}")
+    return lines
+
+
+def shown(names: list[str]) -> str:
+    rest = len(names) - _NAMES
+    return (", ".join(names[:_NAMES]) or "none") + (f" and {rest} more" if rest > 0 else "")
+
+
+def with_scale(section: dict, network: str, scale: int | None) -> tuple[dict, str]:
+    """The section with the scale that the user names, and the scale in words."""
+    if "scale" not in full(build_method.NETWORKS[network], {}):
+        if scale is not None:
+            raise UserError(f"{network} has no scale: leave out --scale.")
+        return section, "that of the network, which has no other"
+    if "scale" in section:
+        if scale not in (None, section["scale"]):
+            raise UserError(
+                f"the weights enlarge ×{section['scale']}, not ×{scale} as --scale says."
+            )
+        return section, f"×{section['scale']}"
+    if scale is None:
+        return section, "not told by the weights: name it with --scale (images enlarged before: 1)"
+    return section | {"scale": scale}, f"×{scale}, as --scale says"
+
+
+def check(network: str, section: dict, variables: dict) -> None:
+    """UserError where the converted weights are not those of the network."""
+    module = build_method.network_module({"name": network, **section}, "network", dtype=np.float32)
+    given = full(type(module), section)
+    side = given.get("size", _IMAGE)
+    inputs = [(1, side, side, given.get("channels", 3))]
+    if network == "sftnet":
+        inputs.append((1, 4 * side, 4 * side, given["classes"]))
+    convert.check_shapes(module, inputs, variables)
+
+
+def card_text(name: str, card: dict, lines: list[str]) -> str:
+    """The card in Markdown."""
+    return "\n".join([
+        f"# {name}", "",
+        f"- Network: `{json.dumps(card['network'], sort_keys=True)}`",
+        f"- Converted from `{card['source']['file']}`, sha256 {card['source']['sha256']}",
+        f"- Layout: {card['layout']}",
+        "- Licence: that of the source",
+        "", "```", *lines, "```", "",
+    ])  # fmt: skip
+
+
+def write_arrays(out: Path, arrays: dict) -> None:
+    temporary = out.with_name(out.name + ".part")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(temporary, out)
+
+
+def convert_file(arguments: argparse.Namespace, arrays: dict, lines: list[str]) -> None:
+    """Finds the network, says so, and writes it unless --list."""
+    layout, section, unused, missing = convert.identify(arrays, layout=arguments.layout)
+    if layout.network not in build_method.NETWORKS:
+        raise UserError(
+            f"{arguments.file} is {layout.name}, whose features losses and metrics take from the file "
+            "as it is: there is nothing to convert."
+        )
+    variables = convert.to_ours(layout, section, arrays)
+    section, scale = with_scale(section, layout.network, arguments.scale)
+    check(layout.network, section, variables)
+    options = ", ".join(f"{key} {value}" for key, value in section.items() if key != "scale")
+    count = sum(int(leaf.size) for leaf in jax.tree.leaves(variables["params"]))
+    found = [
+        f"architecture: {layout.name} -> {layout.network}", f"scale:        {scale}",
+        f"read from it: {options or 'nothing'}", f"parameters:   {count:,}",
+        f"unused:       {shown(unused)}", f"missing:      {shown(missing)}",
+    ]  # fmt: skip
+    print("\n".join(found))
+    if arguments.list:
+        return
+    out = arguments.out or Path(f"{stem(arguments.file)}.safetensors")
+    if out.suffix != ".safetensors":
+        raise UserError(f"{out} must end in .safetensors.")
+    if out.exists() and not arguments.force:
+        raise UserError(
+            f"{out} is there already: name another --out, or overwrite it with --force."
+        )
+    if out.resolve() == arguments.file.resolve():
+        raise UserError(f"{out} is the file that is read: name another --out.")
+    card = {
+        "network": {"name": layout.network, **section},
+        "layout": layout.name,
+        "source": {
+            "file": arguments.file.name,
+            "sha256": hashlib.sha256(arguments.file.read_bytes()).hexdigest(),
+        },
+        "counters": convert.counters(layout, section, arrays),
+    }
+    checkpoint.save_weights(out, variables, card)
+    checkpoint.write_text(out.with_suffix(".md"), card_text(out.stem, card, lines + found))
+    print(
+        f"written:      {out} ({out.stat().st_size / 1e6:.2f} MB) and {out.with_suffix('.md').name}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, help="weight file of other code")
+    parser.add_argument("--out", type=Path, help="file to write, ending in .safetensors")
+    parser.add_argument("--layout", default="", help="take it for this layout, of those that fit")
+    parser.add_argument("--key", default="", help="wrapper or prefix of names to take, e.g. params")
+    parser.add_argument("--scale", type=int, help="where the weights do not tell it")
+    parser.add_argument("--list", action="store_true", help="list the arrays and write nothing")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument("--arrays", type=Path, help="write the arrays under their names as .npz")
+    arguments = parser.parse_args()
+    try:
+        arrays, notes = read_arrays(arguments.file, wrapper=arguments.key)
+        lines = describe(arguments.file, arrays, notes)
+        print("\n".join(lines))
+        if arguments.list:
+            for name, array in arrays.items():
+                print(f"  {name}: {'×'.join(map(str, array.shape)) or 'scalar'} {array.dtype}")
+        if arguments.arrays:
+            if arguments.arrays.exists() and not arguments.force:
+                raise UserError(f"{arguments.arrays} is there already: overwrite it with --force.")
+            write_arrays(arguments.arrays, arrays)
+            print(f"written:      {arguments.arrays}")
+        else:
+            convert_file(arguments, arrays, lines)
+    except OSError as error:
+        sys.exit(f"import_weights: error: {error.filename} cannot be used ({error.strerror}).")
+    except UserError as error:
+        sys.exit(f"import_weights: error: {error}")
+
+
+if __name__ == "__main__":
+    main()
