@@ -217,6 +217,13 @@ def provenance() -> dict[str, str]:
     return versions | {"git": revision or "unknown", "device": jax.devices()[0].device_kind}
 
 
+def readable(path: Path) -> None:
+    """Gives a file the rights of any other new one: safetensors makes it readable by its owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, Any]) -> None:
     """Writes the variables of one network as safetensors; names are tree paths joined by «/».
 
@@ -230,6 +237,7 @@ def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, A
     temporary = path.with_suffix(".part")
     try:
         save_file(arrays, temporary, metadata={"card": json.dumps(dict(card), sort_keys=True)})
+        readable(temporary)
         os.replace(temporary, path)
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(

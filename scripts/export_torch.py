@@ -16,11 +16,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from jaxsr import build_method
+from jaxsr import build_method, checkpoint
 from jaxsr.interchange import convert
 from jaxsr.interchange.detect import full
 from jaxsr.interchange.torch_write import write_torch
 from jaxsr.types import UserError
+
+
+STATE = (".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked")  # of PyTorch
 
 
 def exported(source: str, layout: str) -> tuple[convert.Layout, dict[str, np.ndarray]]:
@@ -51,6 +54,7 @@ def write(out: Path, arrays: dict[str, np.ndarray]) -> str:
     temporary = out.with_name(out.name + ".part")
     try:
         save_file(arrays, temporary, metadata={"format": "pt"})
+        checkpoint.readable(temporary)
         os.replace(temporary, out)
     except (SafetensorError, OSError) as error:
         raise UserError(
@@ -90,7 +94,11 @@ def main() -> None:
         "  import torch" if arguments.out.suffix != ".safetensors" else "  import safetensors.torch"
     )
     print(f"  {line}")
-    print(f"  network.load_state_dict(state, strict=True)  # the class of {layout.name}")
+    # the released files of Caffe, MatConvNet and TensorFlow have no class in PyTorch
+    if all(name.endswith(STATE) for name in names):
+        print(f"  network.load_state_dict(state, strict=True)  # the class of {layout.name}")
+    else:
+        print(f"  # the arrays under the names of {layout.name}, which is no class of PyTorch")
 
 
 if __name__ == "__main__":

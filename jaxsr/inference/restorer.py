@@ -72,5 +72,5 @@ def ycbcr_to_rgb(ycbcr: np.ndarray) -> np.ndarray:
     # the map is affine: its offset is the image of black, its matrix that of the unit vectors
     offset = rgb_to_ycbcr(np.zeros(3))
     matrix = rgb_to_ycbcr(np.eye(3)) - offset
-    out = (ycbcr.astype(np.float64) - offset) @ np.linalg.inv(matrix)
-    return out.astype(ycbcr.dtype)
+    inverse = np.linalg.inv(matrix).astype(ycbcr.dtype)
+    return (ycbcr - offset.astype(ycbcr.dtype)) @ inverse

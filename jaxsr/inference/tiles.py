@@ -20,7 +20,7 @@ from jaxsr.inference.spans import Span, place, spans
 from jaxsr.types import UserError
 
 SIZES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)  # of windows, in LQ pixels
-PROBE = 64  # the window whose memory is measured first
+CALL = 64**2  # pixels that the call of a window is counted as
 LEAST_OVERLAP = 4  # pixels that the bicubic enlargement of the chroma needs, with one to spare
 
 
@@ -77,35 +77,42 @@ def runner(
     report:  report(text) for what was chosen, and why
     extra:   pixels added to the overlap, for an `each` that looks beyond the network's reach
     largest: the longest side among the images to come, in LQ pixels, if that is known: no window
-             needs to be larger. 0 where it is not.
+             needs to be larger, and it is chosen once for all. With 0 the windows are made for the first
+             image and again for one that is larger than those before.
 
     The overlap is measured (`receptive.overlap`) when the first image comes that is larger than a
     window. Raises UserError where no window fits.
     """
     say = report or (lambda text: None)
-    step = receptive.structure(restorer).step
-    enough = _up(largest, max(step, 16)) if largest else SIZES[0]
-    sizes = [size for size in SIZES if size <= enough] or [SIZES[-1]]
-    if largest and enough < SIZES[0] and enough not in sizes:
-        sizes.insert(0, enough)
-    held: dict[str, Any] = {}
+    held: dict[str, Any] = {"limit": SIZES[0], "side": 0}
 
-    def choose() -> None:
-        held["tile"], program, used = fitting(restorer, sizes, memory_mib=memory_mib)
-        say(f"windows of {held['tile']}² pixels, {used / 2**20:.0f} MiB")
+    def choose(height: int, width: int) -> None:
+        sizes = _sizes(min(max(height, width), held["limit"]))
+        # known also if compiling fails for want of memory
+        held["tile"] = held["side"] = sizes[0]
+        tile, program, used = fitting(restorer, sizes, memory_mib=memory_mib)
+        if tile < sizes[0]:
+            held["limit"] = tile
         reach = functools.cache(
-            lambda: (
-                max(receptive.overlap(restorer, program, tile=held["tile"]), LEAST_OVERLAP) + extra
-            )
+            lambda: max(receptive.overlap(restorer, program, tile=tile), LEAST_OVERLAP) + extra
         )
-        held["run"] = _in_windows(restorer, program, tile=held["tile"], overlap=reach)
+        evenly, made = tile, program
+        if max(height, width) > tile:
+            evenly = even(height, width, tile=tile, overlap=reach())
+        if evenly < tile:
+            made, used = _compiled(restorer, _program(restorer), evenly)
+        say(f"windows of {evenly}² pixels, {used / 2**20:.0f} MiB")
+        held["run"] = _in_windows(restorer, made, tile=evenly, overlap=reach)
+        held["tile"], held["side"] = evenly, max(height, width, tile)
 
     def run(lq: np.ndarray, *conditions: np.ndarray, **options: Any) -> np.ndarray:
+        nonlocal held
         check(restorer, lq)
+        size = (largest, largest) if largest else lq.shape[:2]
         while True:
             try:
-                if "run" not in held:
-                    choose()
+                if "run" not in held or held["side"] < min(max(size), held["limit"]):
+                    choose(*size)
                 return held["run"](lq, *conditions, **options)
             except MemoryError as error:  # of the host; the device's is a JaxRuntimeError
                 raise UserError(
@@ -115,14 +122,14 @@ def runner(
             except jax.errors.JaxRuntimeError as error:
                 if not _is_exhausted(error):
                     raise
-                sizes[:] = [size for size in sizes if size < held.get("tile", sizes[0])]
-                held.clear()
-                if not sizes:
+                tried = held["tile"]
+                if tried <= SIZES[-1]:
                     raise UserError(
                         f"the device has no memory for {restorer.name} even on {SIZES[-1]}² "
                         "pixels: free some, or run on another."
                     ) from error
-                say(f"out of memory: windows of at most {sizes[0]}² pixels now")
+                held = {"limit": next(size for size in SIZES if size < tried), "side": 0}
+                say(f"out of memory: windows of at most {held['limit']}² pixels now")
 
     return run
 
@@ -132,28 +139,47 @@ def fitting(
 ) -> tuple[int, Callable[..., Any], int]:
     """The first of `sizes` (falling) whose compiled program needs at most `memory_mib`.
 
-    Returns (size, program, bytes). One small program is compiled to extrapolate from (the memory beside the
-    weights grows with the area), then those that should fit, until one does.
+    Returns (size, program, bytes). The first is compiled; where it needs more, the memory beside the
+    weights is taken to grow with the area, and those that should fit are compiled until one does.
     Raises UserError where none does.
     """
     program, budget = _program(restorer), memory_mib * 2**20
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves(restorer.variables))
-    probe = min(PROBE, sizes[0])
-    compiled, used = _compiled(restorer, program, probe)
+    each_pixel = 0.0
     for size in sizes:
-        if size == probe:
-            found, need = compiled, used
-        elif weights + (used - weights) * (size / probe) ** 2 > budget:
+        if weights + each_pixel * size**2 > budget:
             continue
-        else:
-            found, need = _compiled(restorer, program, size)
+        found, need = _compiled(restorer, program, size)
         if need <= budget:
             return size, found, need
-    least = weights + (used - weights) * (sizes[-1] / probe) ** 2
+        each_pixel = max(each_pixel, (need - weights) / size**2)
+    least = weights + each_pixel * sizes[-1] ** 2
     raise UserError(
         f"{memory_mib:g} MiB are too little for {restorer.name}: it needs about "
-        f"{least / 2**20:.0f} MiB for windows of {sizes[-1]}² pixels."
+        f"{least / 2**20:.2g} MiB for windows of {sizes[-1]}² pixels."
     )
+
+
+def even(height: int, width: int, *, tile: int, overlap: int) -> int:
+    """The window, at most `tile`, whose number times area is least for an image of this size.
+
+    A multiple of 16. Windows of 1024 pixels do 3 times the work on an image of 1100² as those of
+    576 do, since none leaves the image and the second of each row sees most of the first again.
+    """
+
+    def work(size: int) -> tuple[int, int]:
+        counts = [len(spans(n, tile=size, overlap=overlap)) for n in (height, width)]
+        # the call of a window costs about as much as some pixels, which decides between small ones
+        return counts[0] * counts[1] * (size**2 + CALL), -size
+
+    least = _up(2 * overlap + 1, SIZES[-1])
+    return min((size for size in range(least, tile + 1, SIZES[-1])), key=work, default=tile)
+
+
+def _sizes(side: int) -> list[int]:
+    """Window sizes, falling, that an image of this longest side may want: 16 fits it closely."""
+    fitted = min(_up(side, SIZES[-1]), SIZES[0])
+    return [fitted, *(size for size in SIZES if size < fitted)]
 
 
 def check(restorer: Restorer, lq: np.ndarray) -> None:

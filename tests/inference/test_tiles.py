@@ -193,6 +193,31 @@ def test_runner_keeps_to_the_memory_and_takes_no_window_larger_than_the_images()
     assert said[0].startswith("windows of 48² pixels")
 
 
+def test_runner_that_knows_no_sizes_makes_windows_for_the_images_that_come():
+    made, seen = counting(plain())
+    said = []
+    run = tiles.runner(made, memory_mib=0.5, report=said.append)
+    whole = tiles.whole(made)
+    for size in ((20, 9), (32, 30), (7, 40), (20, 20), (200, 30), (90, 300)):
+        lq = image(*size, 3)
+        np.testing.assert_allclose(run(lq), whole(lq), rtol=0, atol=TOLERANCE)
+    # half a MiB holds no larger ones; 200 × 30 pixels are then cut evenly, and 300 change nothing
+    assert [text.split(",")[0] for text in said] == [
+        "windows of 32² pixels", "windows of 48² pixels", "windows of 80² pixels",
+    ]  # fmt: skip
+
+
+def test_windows_are_cut_evenly():
+    """By hand: 100 pixels want two windows of at least 54 with an overlap of 4, so of 64."""
+    assert tiles.even(100, 100, tile=96, overlap=4) == 64
+    assert tiles.even(100, 40, tile=96, overlap=4) == 64
+    # three of 48 (40 of them new) would do the first, at less work, were a call for nothing
+    assert 9 * (48**2 + tiles.CALL) > 4 * (64**2 + tiles.CALL)
+    # no smaller window has room for the overlap
+    assert tiles.even(1000, 1000, tile=64, overlap=31) == 64
+    assert tiles.even(1000, 1000, tile=64, overlap=40) == 64
+
+
 def test_runner_takes_smaller_windows_when_the_device_runs_out_of_memory():
     made, seen = counting(plain())
 

@@ -174,6 +174,16 @@ def test_foreign_and_empty_files():
             convert.identify(held)
 
 
+def test_two_layouts_that_fit_are_named(msrresnet, monkeypatch):
+    one = convert.find("BasicSR MSRResNet")
+    monkeypatch.setattr(convert, "ALL_LAYOUTS", (one, one._replace(name="another Net")))
+    with pytest.raises(
+        UserError, match="several layouts, '.*MSRResNet', 'another Net': choose one"
+    ):
+        convert.identify(msrresnet)
+    assert convert.identify(msrresnet, layout="another Net")[0].name == "another Net"
+
+
 def test_finding_a_layout_by_name():
     assert convert.find("BasicSR MSRResNet").network == "msrresnet"
     assert convert.find("basicsr msrresnet").network == "msrresnet"
@@ -204,6 +214,20 @@ def test_constants():
     back = convert.to_theirs(layout, {}, convert.to_ours(layout, {}, held), {"count": 7})
     assert back["count"] == 7 and back["count"].dtype == np.int64
     np.testing.assert_array_equal(back["mean"], [1, 2])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_half_precision_file_has_rounded_its_constants_too(dtype):
+    """sanghyun-son's EDSR keeps its mean shifts in the file, here cast with the rest."""
+    section = TINY | {"scale": 2, "residual_scale": 1.0}
+    _, files = made("edsr", section, 3)
+    layout, arrays = next((a, b) for a, b in files if "sub_mean.bias" in b)
+    half = {name: value.astype(dtype) for name, value in arrays.items()}
+    found, read, unused, missing = convert.identify(half)
+    assert (found.name, read["rgb_range"], unused, missing) == (layout.name, 255.0, [], [])
+    back = convert.to_theirs(found, read, convert.to_ours(found, read, half))
+    for name, value in half.items():  # what was rounded once is exact in float32
+        np.testing.assert_array_equal(back[name].astype(dtype), value)
 
 
 def test_what_does_not_move():

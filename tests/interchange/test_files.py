@@ -189,8 +189,8 @@ def test_broken_files(tmp_path, name, content):
     path = tmp_path / name
     if content == "cut":
         if name == "a.index":
-            pytest.skip("in test_tensorflow_file.py")
-        if name == "a.mat":
+            path.write_bytes(bytes(100))  # really cut ones are in test_tensorflow_file.py
+        elif name == "a.mat":
             scipy.io.savemat(path, {"w": np.ones((40, 40))})
         else:
             WRITERS[name](path, arrays())

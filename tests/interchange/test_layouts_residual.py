@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from reference import disc_torch  # noqa: E402
 from reference import residual_torch as ref  # noqa: E402
 from reference.random_trees import shapes_of  # noqa: E402
 from reference.sftgan_torch import SRResNet as LegacyTorch  # noqa: E402
@@ -150,7 +151,7 @@ CASES = {
     **{
         f"disc_basicsr_{32 * 2 ** (n - 3)}": (
             f"{BASIC} VGGStyleDiscriminator",
-            lambda n=n: ref.VGGStyle(4, n),
+            lambda n=n: disc_torch.VGGStyle(4, n),
             dict(features=4, down_size=4, hidden=100, bias=False, pool=False)
             | {"stages": n, "size": 4 * 2**n},
         )
@@ -158,17 +159,17 @@ CASES = {
     },
     "disc_old_3x3": (
         f"{OLD} Discriminator_VGG",
-        lambda: ref.OldVGG(8, 3, 3),
+        lambda: disc_torch.OldVGG(8, 3, 3),
         OLD_D | {"stages": 3, "size": 24},
     ),
     "disc_old_4x4": (
         f"{OLD} Discriminator_VGG",
-        lambda: ref.OldVGG(8, 3, 4),
+        lambda: disc_torch.OldVGG(8, 3, 4),
         OLD_D | {"stages": 3, "size": 32},
     ),
     "disc_leftthomas": (
         "leftthomas/SRGAN Discriminator",
-        lambda: ref.PooledVGG(4),
+        lambda: disc_torch.PooledVGG(4),
         dict(features=4, down_size=3, hidden=1024, bias=True, pool=True, stages=4),
     ),
 }

@@ -99,6 +99,10 @@ def test_bombs_and_nests(tmp_path):
     bomb = zlib.compress(bytes(2**26))
     with pytest.raises(UserError, match="unpacks to too much"):
         read_matlab(write(path, struct.pack("<II", 15, len(bomb)) + bomb))
+    part = zlib.compress(bytes(10**7))  # each by itself would pass
+    with pytest.raises(UserError, match="unpacks to too much"):
+        read_matlab(write(path, (struct.pack("<II", 15, len(part)) + part) * 3))
+    read_matlab(write(path, struct.pack("<II", 15, len(part)) + part))
     nest = matrix(6, element(9, bytes(8)))
     for _ in range(40):
         nest = matrix(1, nest)

@@ -145,6 +145,22 @@ def test_the_containers_of_these_tests_are_readable(tmp_path, container):
     np.testing.assert_array_equal(found["w"], np.arange(6))
 
 
+def test_a_module_of_python_2(tmp_path):
+    """As PyTorch 0.2 under Python 2 saved one whole: its class comes with its source."""
+    word = lambda text: b"U" + bytes([len(text)]) + text
+    kind = (
+        b"(" + word(b"module") + b"c__main__\nNet\n" + word(b"net.py") + word(b"import os") + b"tQ"
+    )
+    weight = b"ctorch.nn.parameter\nParameter\n(" + tensor((2, 3), (3, 1)) + b"tR(\x89\x89Ntb"
+    pairs = b"ccollections\nOrderedDict\n(]](" + word(b"weight") + weight + b"eatR"
+    inner = kind + b")\x81}" + word(b"_parameters") + pairs + b"sb"
+    modules = b"ccollections\nOrderedDict\n(]](" + word(b"conv") + inner + b"eatR"
+    body = entry(kind + b")\x81}" + word(b"_modules") + modules + b"sb", b"model")
+    found, _ = read_torch(legacy(tmp_path / "a.pth", body))
+    assert list(found["model"]) == ["conv.weight"]
+    np.testing.assert_array_equal(found["model"]["conv.weight"], np.arange(6).reshape(2, 3))
+
+
 class Trap:
     """Makes a folder where it is unpickled."""
 

@@ -1,8 +1,13 @@
-"""Exact numbers of parameters of every module that jaxsr.models offers."""
+"""Exact numbers of parameters of every module that jaxsr.models offers.
+
+Tables of single networks stand beside their tests, in COUNTS; this file holds the others, and looks
+whether a module is in none.
+"""
 
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -11,6 +16,7 @@ import pytest
 
 import jaxsr.models
 from jaxsr.models.acd_vgg import ACDVGG96
+from jaxsr.models.blocks import EdgePad, PReLU, TransposedConv
 from jaxsr.models.prior_net import ConvNorm, PriorNet, Trunk
 from jaxsr.models.sftnet import SFTLayer, SFTNet, is_condition
 from jaxsr.models.srresnet import LegacySRResNet
@@ -39,6 +45,10 @@ COUNTS = [
     # x3: one stage conv 64 -> 576 (332,352) in place of two of 147,712
     (LegacySRResNet(scale=3), (LQ,), 1_554_499 - 2 * 147_712 + 332_352),
     (LegacySRResNet(scale=2), (LQ,), 1_554_499 - 147_712),
+    (PReLU(), (LQ,), 3),
+    (PReLU(shared=True), (LQ,), 1),
+    (TransposedConv(5, 4, 2, ((1, 1), (1, 1))), (LQ,), 4 * 4 * 3 * 5 + 5),
+    (EdgePad(1), (LQ,), 0),
     (SFTLayer(residual=True, slope=0.1), ((1, 8, 8, 64), (1, 8, 8, 32)), 6_336),
     (SFTNet(variant="pytorch"), (LQ, SEG), 1_833_763),
     (SFTNet(variant="torch"), (LQ, SEG), 1_612_195),
@@ -55,8 +65,9 @@ COUNTS = [
 def parameters(module, shapes):
     """The tree of parameter shapes; nothing is allocated."""
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    keywords = {} if isinstance(module, SFTLayer) else {"train": False}
-    init = lambda key, *x: module.init(key, *x, **keywords)["params"]  # noqa: E731
+    layer = isinstance(module, (SFTLayer, PReLU, TransposedConv, EdgePad))
+    keywords = {} if layer else {"train": False}
+    init = lambda key, *x: module.init(key, *x, **keywords).get("params", {})  # noqa: E731
     return jax.eval_shape(init, jax.random.key(0), *inputs)
 
 
@@ -80,7 +91,13 @@ def test_no_public_module_is_missing_from_the_table():
             and cls.__module__ == info.name
             and not name.startswith("_")
         }
-    assert found == {type(module) for module, _, _ in COUNTS}
+    beside = [
+        importlib.import_module(path.stem)
+        for path in Path(__file__).parent.glob("test_*.py")
+        if "\nCOUNTS = [" in path.read_text(encoding="utf-8")
+    ]
+    assert len(beside) >= 10
+    assert found == {type(module) for table in beside for module, _, _ in table.COUNTS}
 
 
 def test_trainable_groups():

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from reference import disc_torch  # noqa: E402
 from reference import residual_torch as ref  # noqa: E402
 from reference.random_trees import random_like, shapes_of  # noqa: E402
 
@@ -123,7 +124,7 @@ def test_discriminator_of_the_srgan_paper(train):
     theirs = variables["params"] | {
         "linear1": {"kernel": swapped, "bias": variables["params"]["linear1"]["bias"]}
     }
-    module = ref.OldVGG(4, 3, side=2, size=3, hidden=10)
+    module = disc_torch.OldVGG(4, 3, side=2, size=3, hidden=10)
     load(module, places, variables | {"params": theirs}).train(train)
     with torch.no_grad():
         expected = module(nchw(hq))
@@ -153,12 +154,12 @@ REFERENCE = [
     (lambda: ref.CARN(0), 1_591_963),
     (lambda: ref.CARN(3, groups=4, shared=True), 303_451),
     (lambda: ref.CARN(0, groups=4, shared=True), 414_811),
-    (lambda: ref.VGGStyle(), 14_499_401),
-    (lambda: ref.VGGStyle(stages=6), 21_055_049),
-    (lambda: ref.OldVGG(side=3), 14_143_881),
-    (lambda: ref.OldVGG(stages=6, side=3), 20_700_553),
-    (lambda: ref.OldVGG(stages=4, side=6, size=3, hidden=1024), 23_565_505),
-    (lambda: ref.PooledVGG(), 5_215_425),
+    (lambda: disc_torch.VGGStyle(), 14_499_401),
+    (lambda: disc_torch.VGGStyle(stages=6), 21_055_049),
+    (lambda: disc_torch.OldVGG(side=3), 14_143_881),
+    (lambda: disc_torch.OldVGG(stages=6, side=3), 20_700_553),
+    (lambda: disc_torch.OldVGG(stages=4, side=6, size=3, hidden=1024), 23_565_505),
+    (lambda: disc_torch.PooledVGG(), 5_215_425),
 ]
 
 
