@@ -22,7 +22,6 @@ from jaxsr.interchange.detect import full
 from jaxsr.interchange.torch_write import write_torch
 from jaxsr.types import UserError
 
-
 STATE = (".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked")  # of PyTorch
 
 

@@ -107,13 +107,14 @@ def refuse_global(restorer: Restorer, found: Structure) -> None:
     It then depends on the pixels that pad an image to the size of a window, too.
     """
     if found.summed:
-        raise _global(restorer)
+        raise UserError(refusal(restorer))
 
 
-def _global(restorer: Restorer) -> UserError:
-    return UserError(
+def refusal(restorer: Restorer) -> str:
+    """Why a network cannot be tiled, for the user."""
+    return (
         f"{restorer.name} cannot be tiled: every pixel of its output depends on the whole image (a "
-        "normalisation or a mean over it). Restore the image whole, or use other weights."
+        "normalisation or a mean over it), which must be restored whole."
     )
 
 
@@ -228,5 +229,5 @@ def _touched(restorer: Restorer, length: int, axis: int, step: int) -> int:
     if not hit.size:
         return 0
     if hit[0] == 0 and hit[-1] == length - 1:
-        raise _global(restorer)
+        raise UserError(refusal(restorer))
     return int(max(middle - hit[0], hit[-1] - (middle + step - 1), 0))

@@ -10,17 +10,25 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsr.inference import receptive
-from jaxsr.inference.edges import inside
+from jaxsr.inference.budget import (
+    SIZES,
+    analysed,
+    candidates,
+    compiled,
+    even,
+    fitting,
+    is_exhausted,
+    masked,
+    shapes_of,
+    up,
+)
 from jaxsr.inference.restorer import Restorer, Run, as_float, conditions_of
 from jaxsr.inference.spans import Span, place, spans
 from jaxsr.types import UserError
 
-SIZES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)  # of windows, in LQ pixels
-CALL = 64**2  # pixels that the call of a window is counted as
 LEAST_OVERLAP = 4  # pixels that the bicubic enlargement of the chroma needs, with one to spare
 
 
@@ -34,7 +42,7 @@ def whole(restorer: Restorer) -> Run:
         check(restorer, lq)
         conditions = conditions or conditions_of(restorer, lq)
         height, width = lq.shape[:2]
-        size = (_up(height, step), _up(width, step))
+        size = (up(height, step), up(width, step))
         inputs = [_padded(image, size, lq.shape) for image in (lq, *conditions)]
         out = np.asarray(apply(variables, *inputs)[0])
         return out[: height * restorer.scale, : width * restorer.scale]
@@ -57,7 +65,7 @@ def tiled(restorer: Restorer, *, tile: int, overlap: int) -> Run:
 
     Raises UserError for a network that cannot be tiled, and windows that the overlap leaves no room in.
     """
-    return _in_windows(restorer, _program(restorer), tile=tile, overlap=lambda: overlap)
+    return _in_windows(restorer, masked(restorer), tile=tile, overlap=lambda: overlap)
 
 
 def runner(
@@ -81,13 +89,17 @@ def runner(
              image and again for one that is larger than those before.
 
     The overlap is measured (`receptive.overlap`) when the first image comes that is larger than a
-    window. Raises UserError where no window fits.
+    window. A network that looks at the whole image (instance normalisation) gets it whole, where that
+    stays within the memory. Raises UserError where no window, or no such image, fits.
     """
     say = report or (lambda text: None)
+    if receptive.structure(restorer).summed:
+        say("every image whole, since each pixel depends on all others: a compilation per size")
+        return _uncut(restorer, memory_mib=memory_mib)
     held: dict[str, Any] = {"limit": SIZES[0], "side": 0}
 
     def choose(height: int, width: int) -> None:
-        sizes = _sizes(min(max(height, width), held["limit"]))
+        sizes = candidates(min(max(height, width), held["limit"]))
         # known also if compiling fails for want of memory
         held["tile"] = held["side"] = sizes[0]
         tile, program, used = fitting(restorer, sizes, memory_mib=memory_mib)
@@ -100,7 +112,7 @@ def runner(
         if max(height, width) > tile:
             evenly = even(height, width, tile=tile, overlap=reach())
         if evenly < tile:
-            made, used = _compiled(restorer, _program(restorer), evenly)
+            made, used = compiled(restorer, masked(restorer), evenly)
         say(f"windows of {evenly}² pixels, {used / 2**20:.0f} MiB")
         held["run"] = _in_windows(restorer, made, tile=evenly, overlap=reach)
         held["tile"], held["side"] = evenly, max(height, width, tile)
@@ -120,7 +132,7 @@ def runner(
                     f"{lq.shape[1]} pixels ×{restorer.scale}: cut the image, or take a larger machine."
                 ) from error
             except jax.errors.JaxRuntimeError as error:
-                if not _is_exhausted(error):
+                if not is_exhausted(error):
                     raise
                 tried = held["tile"]
                 if tried <= SIZES[-1]:
@@ -134,52 +146,38 @@ def runner(
     return run
 
 
-def fitting(
-    restorer: Restorer, sizes: list[int], *, memory_mib: float
-) -> tuple[int, Callable[..., Any], int]:
-    """The first of `sizes` (falling) whose compiled program needs at most `memory_mib`.
+def _uncut(restorer: Restorer, *, memory_mib: float) -> Run:
+    """The Run of a network that cannot be tiled: the image as one window, if the memory allows."""
+    programs: dict[tuple[int, ...], Any] = {}
 
-    Returns (size, program, bytes). The first is compiled; where it needs more, the memory beside the
-    weights is taken to grow with the area, and those that should fit are compiled until one does.
-    Raises UserError where none does.
-    """
-    program, budget = _program(restorer), memory_mib * 2**20
-    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(restorer.variables))
-    each_pixel = 0.0
-    for size in sizes:
-        if weights + each_pixel * size**2 > budget:
-            continue
-        found, need = _compiled(restorer, program, size)
-        if need <= budget:
-            return size, found, need
-        each_pixel = max(each_pixel, (need - weights) / size**2)
-    least = weights + each_pixel * sizes[-1] ** 2
-    raise UserError(
-        f"{memory_mib:g} MiB are too little for {restorer.name}: it needs about "
-        f"{least / 2**20:.2g} MiB for windows of {sizes[-1]}² pixels."
-    )
+    def one(part: np.ndarray, *conditions: np.ndarray) -> np.ndarray:
+        conditions = conditions or conditions_of(restorer, part)
+        height, width = part.shape[:2]
+        if (height, width) not in programs:
+            program = jax.jit(restorer.apply)
+            inputs = receptive.inputs(restorer, height, width)
+            compiled, used = analysed(program.lower(shapes_of(restorer), *inputs))
+            if used > memory_mib * 2**20:
+                raise UserError(
+                    f"{receptive.refusal(restorer)} At {height}×{width} pixels that takes "
+                    f"{used / 2**20:.0f} MiB, and {memory_mib:g} are allowed."
+                )
+            programs[height, width] = compiled
+        inputs = [as_float(image)[None] for image in (part, *conditions)]
+        return np.asarray(programs[height, width](restorer.variables, *inputs)[0])
 
+    def run(lq, *conditions, each=None, out=None, progress=None):
+        check(restorer, lq)
+        conditions = conditions or conditions_of(restorer, lq)
+        parts = [as_float(image) for image in (lq, *conditions)]
+        made = one(*parts) if each is None else each(one, *parts)
+        if out is not None:
+            out[...] = made
+        if progress is not None:
+            progress(1, 1)
+        return made if out is None else out
 
-def even(height: int, width: int, *, tile: int, overlap: int) -> int:
-    """The window, at most `tile`, whose number times area is least for an image of this size.
-
-    A multiple of 16. Windows of 1024 pixels do 3 times the work on an image of 1100² as those of
-    576 do, since none leaves the image and the second of each row sees most of the first again.
-    """
-
-    def work(size: int) -> tuple[int, int]:
-        counts = [len(spans(n, tile=size, overlap=overlap)) for n in (height, width)]
-        # the call of a window costs about as much as some pixels, which decides between small ones
-        return counts[0] * counts[1] * (size**2 + CALL), -size
-
-    least = _up(2 * overlap + 1, SIZES[-1])
-    return min((size for size in range(least, tile + 1, SIZES[-1])), key=work, default=tile)
-
-
-def _sizes(side: int) -> list[int]:
-    """Window sizes, falling, that an image of this longest side may want: 16 fits it closely."""
-    fitted = min(_up(side, SIZES[-1]), SIZES[0])
-    return [fitted, *(size for size in SIZES if size < fitted)]
+    return run
 
 
 def check(restorer: Restorer, lq: np.ndarray) -> None:
@@ -195,13 +193,13 @@ def _in_windows(
     found, s = receptive.structure(restorer), restorer.scale
     receptive.refuse_global(restorer, found)
     step = found.step
-    tile = _up(tile, step)
+    tile = up(tile, step)
     variables = jax.device_put(restorer.variables)
 
     def one(part: np.ndarray, *conditions: np.ndarray) -> np.ndarray:
         """A part no larger than a window, by the one program that there is."""
         conditions = conditions or conditions_of(restorer, part)
-        extent = np.array([_up(size, step) for size in part.shape[:2]], np.int32)
+        extent = np.array([up(size, step) for size in part.shape[:2]], np.int32)
         inputs = [_padded(image, (tile, tile), part.shape) for image in (part, *conditions)]
         out = np.asarray(program(variables, extent, *inputs)[0])
         return out[: s * part.shape[0], : s * part.shape[1]]
@@ -210,10 +208,10 @@ def _in_windows(
         check(restorer, lq)
         conditions = conditions or conditions_of(restorer, lq)
         height, width = lq.shape[:2]
-        share = _up(overlap(), step) if max(height, width) > tile else 0
+        share = up(overlap(), step) if max(height, width) > tile else 0
         # the last window may stand out by less than a step, so that it too begins on the grid
         down, across = (
-            spans(_up(size, step), tile=tile, overlap=share) for size in (height, width)
+            spans(up(size, step), tile=tile, overlap=share) for size in (height, width)
         )
         windows = [(v, h) for v in down for h in across]
         for done, (v, h) in enumerate(windows, start=1):
@@ -242,27 +240,3 @@ def _padded(image: np.ndarray, size: tuple[int, int], shape: tuple[int, ...]) ->
     return np.pad(as_float(image), (*pad, (0, 0)), mode="edge")[None]
 
 
-def _up(length: int, step: int) -> int:
-    return -(-length // step) * step
-
-
-def _program(restorer: Restorer) -> Callable[..., jax.Array]:
-    return jax.jit(inside(restorer.apply))
-
-
-def _compiled(restorer: Restorer, program: Any, tile: int) -> tuple[Callable[..., Any], int]:
-    """The program of a window size, and the bytes that it needs by XLA's own analysis."""
-    tile = _up(tile, receptive.structure(restorer).step)
-    extent = jax.ShapeDtypeStruct((2,), jnp.int32)
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), restorer.variables
-    )
-    compiled = program.lower(shapes, extent, *receptive.inputs(restorer, tile, tile)).compile()
-    found = compiled.memory_analysis()
-    used = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
-    return compiled, used
-
-
-def _is_exhausted(error: Exception) -> bool:
-    words = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory")
-    return any(word in str(error) for word in words)

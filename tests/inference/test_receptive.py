@@ -73,12 +73,21 @@ def test_instance_normalisation_cannot_be_tiled():
     made = restorer("srresnet", SRResNet(features=4, blocks=1, scale=2, norm="instance"))
     with pytest.raises(UserError, match="srresnet cannot be tiled: every pixel of its output"):
         receptive.support(made)
-    run = tiles.runner(made, memory_mib=1000, largest=16)
+    # not even an image smaller than the window, whose padding would change its statistics
     with pytest.raises(UserError, match="cannot be tiled"):
-        run(image(20, 20, 3))
-    # and no padding changes its statistics unseen
-    with pytest.raises(UserError, match="cannot be tiled"):
-        run(image(9, 9, 3))
+        tiles.tiled(made, tile=32, overlap=4)
+    said = []
+    run = tiles.runner(made, memory_mib=1000, report=said.append)
+    lq = image(20, 9, 3)
+    expected = tiles.whole(made)(lq)
+    np.testing.assert_allclose(run(lq), expected, rtol=0, atol=1e-5)
+    doubled = run(lq, each=lambda one, part: 2 * one(part))
+    np.testing.assert_allclose(doubled, 2 * expected, rtol=0, atol=2e-5)
+    assert said == [
+        "every image whole, since each pixel depends on all others: a compilation per size"
+    ]
+    with pytest.raises(UserError, match="At 20×9 pixels that takes .* MiB, and 0.01 are allowed"):
+        tiles.runner(made, memory_mib=0.01)(lq)
 
 
 class _Deep(nn.Module):
