@@ -8,7 +8,6 @@ own latest checkpoint, else the weights that the config names for a network, els
 import contextlib
 import importlib.metadata
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ import orbax.checkpoint as ocp
 import safetensors
 from safetensors.numpy import save_file
 
+from jaxsr.disk import in_one_move
 from jaxsr.state import State
 from jaxsr.types import Tree, UserError
 
@@ -194,9 +194,8 @@ def check_config(workdir: Path, config: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in one move, so that a kill leaves the old one or the new one."""
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with in_one_move(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def provenance() -> dict[str, str]:
@@ -217,13 +216,6 @@ def provenance() -> dict[str, str]:
     return versions | {"git": revision or "unknown", "device": jax.devices()[0].device_kind}
 
 
-def readable(path: Path) -> None:
-    """Gives a file the rights of any other new one: safetensors makes it readable by its owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)
-
-
 def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, Any]) -> None:
     """Writes the variables of one network as safetensors; names are tree paths joined by «/».
 
@@ -234,14 +226,12 @@ def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, A
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
     # not ascontiguousarray, which makes a vector of a scalar
     arrays = {name: np.asarray(value, order="C") for name, value in sorted(flat.items())}
-    temporary = path.with_suffix(".part")
     try:
-        save_file(arrays, temporary, metadata={"card": json.dumps(dict(card), sort_keys=True)})
-        readable(temporary)
-        os.replace(temporary, path)
+        with in_one_move(path) as part:
+            save_file(arrays, part, metadata={"card": json.dumps(dict(card), sort_keys=True)})
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} cannot be written ({error}): name a file in a folder that is there."
+            f"{path} cannot be written ({error}): choose another folder, or make room."
         ) from error
 
 

@@ -1,7 +1,6 @@
 """Where the numbers of a run go: the console, `metrics.jsonl`, and TensorBoard files."""
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorboardX
 
+from jaxsr.disk import in_one_move
 from jaxsr.types import UserError
 
 
@@ -30,9 +30,9 @@ def open_log(workdir: Path, *, start: int) -> Log:
     try:
         if path.exists():
             lines = path.read_text(errors="replace").splitlines()
-            part = path.with_suffix(".part")
-            part.write_text("".join(line + "\n" for line in lines if 0 <= _step(line) <= start))
-            os.replace(part, path)
+            kept = "".join(line + "\n" for line in lines if 0 <= _step(line) <= start)
+            with in_one_move(path) as part:
+                part.write_text(kept)
         board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
     except OSError as error:
         raise UserError(

@@ -7,7 +7,6 @@ that the weights were imported from, else the first of the network. PyTorch is n
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -16,7 +15,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from jaxsr import build_method, checkpoint
+from jaxsr import build_method
+from jaxsr.disk import in_one_move
 from jaxsr.interchange import convert
 from jaxsr.interchange.detect import full
 from jaxsr.interchange.torch_write import write_torch
@@ -50,14 +50,12 @@ def write(out: Path, arrays: dict[str, np.ndarray]) -> str:
     if out.suffix in (".pth", ".pt"):
         write_torch(out, arrays)
         return f'state = torch.load("{out.name}", weights_only=True)'
-    temporary = out.with_name(out.name + ".part")
     try:
-        save_file(arrays, temporary, metadata={"format": "pt"})
-        checkpoint.readable(temporary)
-        os.replace(temporary, out)
+        with in_one_move(out) as part:
+            save_file(arrays, part, metadata={"format": "pt"})
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{out} cannot be written ({error}): name a file in a folder that is there."
+            f"{out} cannot be written ({error}): choose another folder, or make room."
         ) from error
     return f'state = safetensors.torch.load_file("{out.name}")'
 

@@ -11,7 +11,6 @@ FILE. With --arrays the arrays are written under their own names, whatever netwo
 import argparse
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 
 from jaxsr import build_method, checkpoint
+from jaxsr.disk import in_one_move
 from jaxsr.interchange import convert
 from jaxsr.interchange.detect import full
 from jaxsr.interchange.files import read_arrays
@@ -109,10 +109,8 @@ def card_text(name: str, card: dict, lines: list[str]) -> str:
 
 
 def write_arrays(out: Path, arrays: dict) -> None:
-    temporary = out.with_name(out.name + ".part")
-    with temporary.open("wb") as file:
+    with in_one_move(out) as part, part.open("wb") as file:
         np.savez(file, **arrays)
-    os.replace(temporary, out)
 
 
 def convert_file(arguments: argparse.Namespace, arrays: dict, lines: list[str]) -> None:

@@ -123,10 +123,9 @@ def test_mistakes(script, tmp_path):
     assert "is a layout of msrresnet, and this is a sftnet" in said
     said = script("export_torch", "pretrained:sftnet", "a.pth", "--layout", "SFT_Net_torch")
     assert "variant 'torch' and this network 'pytorch'" in said
-    assert "none/a.pth cannot be written" in script(
-        "export_torch", "pretrained:sftnet", "none/a.pth"
-    )
     (tmp_path / "b.pth").write_bytes(b"precious")
+    said = script("export_torch", "pretrained:sftnet", "b.pth/a.pth")
+    assert "b.pth/a.pth cannot be written" in said
     assert "b.pth is there already" in script("export_torch", "pretrained:sftnet", "b.pth")
     assert (tmp_path / "b.pth").read_bytes() == b"precious"
     assert [path.name for path in tmp_path.iterdir()] == ["b.pth"]

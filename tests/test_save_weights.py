@@ -106,10 +106,12 @@ def test_a_pickle_under_our_name_is_refused_and_not_run(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_named_and_an_old_file_stays(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="none/a.safetensors cannot be written"):
-        checkpoint.save_weights(tmp_path / "none" / "a.safetensors", {"params": tree(0)}, {})
-    path = tmp_path / "a.safetensors"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/a.safetensors cannot be written"):
+        checkpoint.save_weights(tmp_path / "file" / "a.safetensors", {"params": tree(0)}, {})
+    path = tmp_path / "new" / "a.safetensors"
     checkpoint.save_weights(path, {"params": tree(0)}, {})
+    assert path.stat().st_mode == (tmp_path / "file").stat().st_mode
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -4,13 +4,13 @@ import hashlib
 import io
 import os
 import struct
-import threading
 import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from jaxsr.disk import in_one_move
 from jaxsr.types import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
@@ -95,16 +95,9 @@ def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
     """
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise ValueError(f"a PNG is uint8 [H,W] or [H,W,3], not {array.dtype} {array.shape}.")
-    path = Path(path)
-    # Unique for each process and thread, and in the same folder: os.replace must not cross disks.
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with in_one_move(Path(path)) as part:
             Image.fromarray(np.ascontiguousarray(array)).save(part, format="PNG")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}): choose another folder, "

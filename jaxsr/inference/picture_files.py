@@ -1,15 +1,13 @@
 """Writing a restored picture: the depth, alpha, profile and EXIF block it has, whole or not at all."""
 
-import contextlib
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from jaxsr.disk import in_one_move
 from jaxsr.inference import png16
 from jaxsr.inference.pictures import Picture
 from jaxsr.inference.tiff_writer import is_big, write_tiff
@@ -79,16 +77,22 @@ def write_picture(
     samples = picture.colour
     if picture.alpha is not None:
         samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
-    with _in_one_move(path) as part:
-        if kind == "TIFF":
-            with part.open("wb") as file:
-                write_tiff(file, samples, icc=picture.icc, exif=picture.exif)
-        elif samples.dtype == np.uint16:
-            with part.open("wb") as file:
-                png16.encode(file, samples, chunks=_chunks(picture))
-        else:
-            image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-            image.save(part, format=kind, **_options(kind, picture, quality, lossless))
+    try:
+        with in_one_move(path) as part:
+            if kind == "TIFF":
+                with part.open("wb") as file:
+                    write_tiff(file, samples, icc=picture.icc, exif=picture.exif)
+            elif samples.dtype == np.uint16:
+                with part.open("wb") as file:
+                    png16.encode(file, samples, chunks=_chunks(picture))
+            else:
+                image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
+                image.save(part, format=kind, **_options(kind, picture, quality, lossless))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): choose another folder, "
+            "or make room."
+        ) from error
     return notes
 
 
@@ -170,22 +174,3 @@ def _chunks(picture: Picture) -> dict[str, bytes]:
     if picture.exif:
         chunks["eXIf"] = picture.exif.removeprefix(b"Exif\0\0")
     return chunks
-
-
-@contextlib.contextmanager
-def _in_one_move(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write into, which takes its place when all went well."""
-    # Unique for each process and thread, and in the same folder: os.replace must not cross disks.
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): choose another folder, "
-            "or make room."
-        ) from error

@@ -156,13 +156,13 @@ def _uncut(restorer: Restorer, *, memory_mib: float) -> Run:
         if (height, width) not in programs:
             program = jax.jit(restorer.apply)
             inputs = receptive.inputs(restorer, height, width)
-            compiled, used = analysed(program.lower(shapes_of(restorer), *inputs))
+            made, used = analysed(program.lower(shapes_of(restorer), *inputs))
             if used > memory_mib * 2**20:
                 raise UserError(
                     f"{receptive.refusal(restorer)} At {height}×{width} pixels that takes "
                     f"{used / 2**20:.0f} MiB, and {memory_mib:g} are allowed."
                 )
-            programs[height, width] = compiled
+            programs[height, width] = made
         inputs = [as_float(image)[None] for image in (part, *conditions)]
         return np.asarray(programs[height, width](restorer.variables, *inputs)[0])
 
@@ -210,9 +210,7 @@ def _in_windows(
         height, width = lq.shape[:2]
         share = up(overlap(), step) if max(height, width) > tile else 0
         # the last window may stand out by less than a step, so that it too begins on the grid
-        down, across = (
-            spans(up(size, step), tile=tile, overlap=share) for size in (height, width)
-        )
+        down, across = (spans(up(size, step), tile=tile, overlap=share) for size in (height, width))
         windows = [(v, h) for v in down for h in across]
         for done, (v, h) in enumerate(windows, start=1):
             part, *rest = (_cut(image, v, h, lq.shape) for image in (lq, *conditions))
@@ -238,5 +236,3 @@ def _padded(image: np.ndarray, size: tuple[int, int], shape: tuple[int, ...]) ->
     k = image.shape[0] // shape[0]
     pad = [(0, k * size[axis] - image.shape[axis]) for axis in (0, 1)]
     return np.pad(as_float(image), (*pad, (0, 0)), mode="edge")[None]
-
-

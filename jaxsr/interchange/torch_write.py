@@ -1,6 +1,5 @@
 """Weight files of PyTorch written without PyTorch."""
 
-import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxsr.disk import in_one_move
 from jaxsr.interchange.torch_file import STORAGES
 from jaxsr.types import UserError
 
@@ -34,9 +34,8 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             _global("collections", "OrderedDict"), b")RtR",
         ]  # fmt: skip
     body.append(b"u.")
-    temporary = path.with_name(path.name + ".part")
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as held:
+        with in_one_move(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as held:
             for name, content in (
                 ("data.pkl", b"".join(body)), ("byteorder", b"little")
             ):  # fmt: skip
@@ -45,11 +44,9 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 content = np.asarray(array, order="C").tobytes()
                 held.writestr(zipfile.ZipInfo(f"archive/data/{index}"), content)
             held.writestr(zipfile.ZipInfo("archive/version"), b"3\n")
-        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(
-            f"{path} cannot be written ({error.strerror}): name a file in a folder that is there."
+            f"{path} cannot be written ({error.strerror}): choose another folder, or make room."
         ) from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from reference.restorers import image, restorer, small
 
-from jaxsr.inference import receptive, tiles
+from jaxsr.inference import budget, receptive, tiles
 from jaxsr.models.blocks import TransposedConv, convolution
 from jaxsr.models.dncnn import DnCNN
 from jaxsr.models.rrdbnet import RRDBNet
@@ -111,7 +111,7 @@ def test_overlap_of_a_deep_network_is_less_than_its_support(monkeypatch):
     variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1 / 9), variables)
     made = made._replace(variables=variables)
     assert receptive.support(made) == 40
-    program = jax.jit(tiles.inside(made.apply))
+    program = budget.masked(made)
     overlap = receptive.overlap(made, program, tile=128)
     assert 10 < overlap < 40
     lq = image(20, 200, 1)

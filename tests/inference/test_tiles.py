@@ -10,7 +10,7 @@ import pytest
 from reference.restorers import SMALL, image, restorer, small
 
 from jaxsr import build_method, build_restorer
-from jaxsr.inference import receptive, tiles
+from jaxsr.inference import budget, receptive, tiles
 from jaxsr.inference.restorer import Restorer, colour
 from jaxsr.inference.spans import spans
 from jaxsr.models.blocks import convolution
@@ -109,7 +109,7 @@ def test_without_the_mask_a_small_image_is_wrong(monkeypatch):
     made = small("legacy_srresnet")
     lq = image(9, 14, 3)
     expected = tiles.whole(made)(lq)
-    monkeypatch.setattr(tiles, "inside", lambda apply: lambda v, extent, *x: apply(v, *x))
+    monkeypatch.setattr(budget, "inside", lambda apply: lambda v, extent, *x: apply(v, *x))
     found = tiles.tiled(made, tile=32, overlap=8)(lq)
     assert np.abs(found - expected).max() > 1e-2
 
@@ -178,14 +178,14 @@ def test_the_windows_of_an_axis():
 
 def test_runner_keeps_to_the_memory_and_takes_no_window_larger_than_the_images():
     made = plain()
-    size, _, used = tiles.fitting(made, [64, 32, 16], memory_mib=0.5)
+    size, _, used = budget.fitting(made, [64, 32, 16], memory_mib=0.5)
     assert size == 64 and used <= 2**19
     # 64² pixels of 3 channels in float32 are 49,152 bytes, once in and once out
     assert used >= 2 * 49_152
-    size, _, used = tiles.fitting(made, [64, 32, 16], memory_mib=0.08)
+    size, _, used = budget.fitting(made, [64, 32, 16], memory_mib=0.08)
     assert size < 64 and used <= 0.08 * 2**20
     with pytest.raises(UserError, match="MiB are too little for plain"):
-        tiles.fitting(made, [64, 32, 16], memory_mib=0.001)
+        budget.fitting(made, [64, 32, 16], memory_mib=0.001)
     said = []
     run = tiles.runner(made, memory_mib=100, report=said.append, largest=41)
     lq = image(41, 20, 3)
@@ -209,13 +209,13 @@ def test_runner_that_knows_no_sizes_makes_windows_for_the_images_that_come():
 
 def test_windows_are_cut_evenly():
     """By hand: 100 pixels want two windows of at least 54 with an overlap of 4, so of 64."""
-    assert tiles.even(100, 100, tile=96, overlap=4) == 64
-    assert tiles.even(100, 40, tile=96, overlap=4) == 64
+    assert budget.even(100, 100, tile=96, overlap=4) == 64
+    assert budget.even(100, 40, tile=96, overlap=4) == 64
     # three of 48 (40 of them new) would do the first, at less work, were a call for nothing
-    assert 9 * (48**2 + tiles.CALL) > 4 * (64**2 + tiles.CALL)
+    assert 9 * (48**2 + budget.CALL) > 4 * (64**2 + budget.CALL)
     # no smaller window has room for the overlap
-    assert tiles.even(1000, 1000, tile=64, overlap=31) == 64
-    assert tiles.even(1000, 1000, tile=64, overlap=40) == 64
+    assert budget.even(1000, 1000, tile=64, overlap=31) == 64
+    assert budget.even(1000, 1000, tile=64, overlap=40) == 64
 
 
 def test_runner_takes_smaller_windows_when_the_device_runs_out_of_memory():
