@@ -29,21 +29,26 @@ LARGEST_SCALE = 16
 SEGMENTER = "pretrained:segmenter"
 
 
-def restorer(source: str, *, scale: int | None = None, prior: str = SEGMENTER) -> Restorer:
+def restorer(
+    source: str, *, scale: int | None = None, prior: str = SEGMENTER, precision: str = "float32"
+) -> Restorer:
     """The network of a weight file, ready to restore.
 
     source: «pretrained:NAME», the folder of a run, a .safetensors file of ours, or a weight file of
             other code that `jaxsr.interchange` knows
     scale:  needed for networks that take any scale and one for several; elsewhere it is checked
     prior:  weights of the segmenter that SFT-Net's prior maps come from (read for SFT-Net only)
+    precision: type that the network computes in, float32 or bfloat16; weights and images are float32
 
     Raises UserError for a file that is missing, damaged or of no known network, a network that
     restores no images, a scale that is not the network's, tensors missing, left over or of a wrong
     shape, and for NaN or infinity in one.
     """
     variables, card = load(source)
-    section = dict(card["network"])
-    name = section["name"]
+    section = card.get("network")
+    if not isinstance(section, dict) or "name" not in section:
+        raise UserError(f"{source} does not say in its card which network it is: export it again.")
+    name, section = section["name"], dict(section)
     network = build_method.NETWORKS.get(name)
     fields = {field.name for field in dataclasses.fields(network)} if network else set()
     if "scale" not in fields and name not in FIXED_SCALE:
@@ -55,14 +60,20 @@ def restorer(source: str, *, scale: int | None = None, prior: str = SEGMENTER) -
         section["scale"] = chosen_scale(source, section, scale)
     elif scale not in (None, FIXED_SCALE[name]):
         raise UserError(_refusal(source, name, f"×{FIXED_SCALE[name]}", scale))
-    module = build_method.network_module(section, "network", dtype=jnp.float32)
-    factor = FIXED_SCALE.get(name) or module.scale
-    channels = module.channels if "channels" in fields else 3
-    apply = _apply(module)
     maps = prior_function(prior) if name == "sftnet" else None
-    inputs = [(1, 16, 16, channels)] + [(1, 16 * factor, 16 * factor, 8)] * (maps is not None)
-    check(source, module, variables, inputs)
-    return Restorer(name, factor, channels, apply, variables, maps, dict(card, network=section))
+    dtype = build_method.pick(build_method.DTYPES, precision, "precision")
+    try:
+        module = build_method.network_module(section, "network", dtype=dtype)
+        factor = section["scale"] if "scale" in fields else FIXED_SCALE[name]
+        channels = module.channels if "channels" in fields else 3
+        inputs = [(1, 16, 16, channels)] + [(1, 16 * factor, 16 * factor, 8)] * (maps is not None)
+        convert.check_shapes(module, inputs, variables)
+    except (UserError, ValueError, TypeError) as error:
+        raise UserError(f"{source}: {error}") from error
+    check_finite(source, variables)
+    return Restorer(
+        name, factor, channels, _apply(module), variables, maps, dict(card, network=section)
+    )
 
 
 def load(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
@@ -123,12 +134,8 @@ def _refusal(source: str, name: str, own: str, scale: int | None) -> str:
     )
 
 
-def check(source: str, module: nn.Module, variables: Tree, inputs: list[tuple[int, ...]]) -> None:
-    """UserError that names a tensor which the network lacks, wants in another shape, or with NaN."""
-    try:
-        convert.check_shapes(module, inputs, variables)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+def check_finite(source: str, variables: Tree) -> None:
+    """UserError that names a tensor with NaN or infinity in it."""
     for name, value in flax.traverse_util.flatten_dict(dict(variables), sep="/").items():
         if not np.isfinite(value).all():
             raise UserError(

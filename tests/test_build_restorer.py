@@ -128,6 +128,34 @@ def test_spoilt_weights_are_named(tmp_path):
         assert source in str(caught.value)
 
 
+def test_cards_that_describe_no_network(tmp_path):
+    variables = {"params": {"a": np.zeros(2)}}
+    cards = {
+        "does not say in its card which network": {"step": 3},
+        "is not known.*did you mean 'features'": {"network": EDSR_SECTION | {"feature": 3}},
+        "scale must be one of 2, 3, 4, 8, not 7": {"network": EDSR_SECTION | {"scale": 7}},
+        "c.safetensors: ": {"network": EDSR_SECTION | {"features": "many"}},
+    }
+    for message, card in cards.items():
+        checkpoint.save_weights(tmp_path / "c.safetensors", variables, card)
+        with pytest.raises(UserError, match=message):
+            build_restorer.restorer(str(tmp_path / "c.safetensors"))
+
+
+def test_bfloat16_computes_coarsely_and_gives_float32(tmp_path):
+    source = write(tmp_path / "a.safetensors", EDSR_SECTION)
+    lq = image(9, 8, 3)
+    fine, coarse = (
+        tiles.whole(build_restorer.restorer(source, precision=precision))(lq)
+        for precision in ("float32", "bfloat16")
+    )
+    assert coarse.dtype == np.float32
+    # bfloat16 has 8 bits: about 4e-3 of each term
+    assert 1e-5 < np.abs(fine - coarse).max() < 0.05 * np.abs(fine).max()
+    with pytest.raises(UserError, match="one of bfloat16, float32"):
+        build_restorer.restorer(source, precision="float16")
+
+
 def test_unknown_networks_and_damaged_files(tmp_path):
     path = tmp_path / "x.safetensors"
     checkpoint.save_weights(path, {"params": {"a": np.zeros(2)}}, {"network": {"name": "other"}})
