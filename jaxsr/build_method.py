@@ -22,6 +22,7 @@ from jaxsr.algorithms import wrap
 from jaxsr.algorithms.gan import gan
 from jaxsr.algorithms.supervised import supervised
 from jaxsr.degradations.bicubic import bicubic
+from jaxsr.interchange import convert
 from jaxsr.interchange.vgg import load_vgg19
 from jaxsr.losses import adversarial, classification, ms_ssim, perceptual, pixel
 from jaxsr.models.acd_vgg import ACDVGG96
@@ -33,14 +34,14 @@ from jaxsr.models.espcn import ESPCN
 from jaxsr.models.fsrcnn import FSRCNN
 from jaxsr.models.idn import IDN
 from jaxsr.models.lapsrn import LapSRN, MSLapSRN
+from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.msrresnet import MSRResNet
 from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
 from jaxsr.models.prior_net import PriorNet, Trunk
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.models.srcnn import SRCNN
-from jaxsr.models.srgan import SRResNet
-from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.vdsr import VDSR
 from jaxsr.models.vgg import VGG19, layer_names
 from jaxsr.types import Algorithm, Network, Tree, UserError
@@ -138,7 +139,11 @@ def rest(section: Mapping[str, Any], *taken: str) -> dict[str, Any]:
 
 
 def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
-    """Variables and card from «pretrained:<name>», a .safetensors file, or the folder of a run."""
+    """Variables and card of weights.
+
+    source: «pretrained:NAME», the folder of a run, a .safetensors file of ours, or a weight file of
+            other code that `jaxsr.interchange` knows
+    """
     if source.startswith(PRETRAINED):
         name = source.removeprefix(PRETRAINED)
         folder = Path(__file__).parent / "pretrained"
@@ -150,7 +155,11 @@ def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
             )
         return checkpoint.load_weights(folder / f"{name}.safetensors")
     path = Path(source)
-    return checkpoint.load_run(path) if path.is_dir() else checkpoint.load_weights(path)
+    if path.is_dir():
+        return checkpoint.load_run(path)
+    if not path.is_file() or checkpoint.is_ours(path):
+        return checkpoint.load_weights(path)
+    return convert.load(path)
 
 
 def bind(module: nn.Module, start: Callable[[dict[str, Tree]], dict[str, Tree]]) -> Network:

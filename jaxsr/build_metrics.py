@@ -9,11 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from jaxsr import checkpoint
 from jaxsr.interchange import layouts_lpips
 from jaxsr.interchange.convert import check_shapes, to_ours
+from jaxsr.interchange.detect import detect
 from jaxsr.interchange.files import read_arrays
 from jaxsr.interchange.layouts_torchvision import VGG16 as VGG16_LAYOUT
 from jaxsr.metrics.lpips import VERSIONS
@@ -155,14 +155,14 @@ def _there(path: str, recipe: str) -> Path:
 def _trunk(path: str, net: str, recipe: str) -> tuple[nn.Module, Tree]:
     """The module and its variables, on the device."""
     key, module, layouts, words = TRUNKS[net]
-    if _is_ours(_there(path, recipe)):
+    if checkpoint.is_ours(_there(path, recipe)):
         variables, card = checkpoint.load_weights(Path(path))
         section = {k: v for k, v in card["network"].items() if k != "name"}
         if card["network"]["name"] != key:
             raise UserError(f"{path} holds a {card['network']['name']} and not {words}: {recipe}.")
     else:
         arrays = layouts_lpips.trunk(read_arrays(Path(path))[0])
-        found = [(layout, layout.detect(arrays)) for layout in layouts]
+        found = [(layout, detect(layout, arrays)) for layout in layouts]
         found = [pair for pair in found if pair[1] is not None]
         if not found:
             raise UserError(f"{path} holds no {words}, or only a part of it: {recipe}.")
@@ -173,17 +173,6 @@ def _trunk(path: str, net: str, recipe: str) -> tuple[nn.Module, Tree]:
     made = module(**section)
     check_shapes(made, [(1, 64, 64, 3)], variables)
     return made, jax.tree.map(jnp.asarray, variables)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file carries a card of jaxsr; damage is told by its reader."""
-    if path.suffix != ".safetensors":
-        return False
-    try:
-        with safe_open(path, framework="numpy") as held:
-            return "card" in (held.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
 
 
 def _rgb(image: np.ndarray) -> Any:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import safetensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save as safe_bytes
 
 from jaxsr.disk import in_one_move
 from jaxsr.state import State
@@ -228,11 +228,23 @@ def save_weights(path: Path, variables: Mapping[str, Tree], card: Mapping[str, A
     arrays = {name: np.asarray(value, order="C") for name, value in sorted(flat.items())}
     try:
         with in_one_move(path) as part:
-            save_file(arrays, part, metadata={"card": json.dumps(dict(card), sort_keys=True)})
-    except (safetensors.SafetensorError, OSError) as error:
+            text = json.dumps(dict(card), sort_keys=True)
+            part.write_bytes(safe_bytes(arrays, metadata={"card": text}))
+    except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error}): choose another folder, or make room."
+            f"{path} cannot be written ({error.strerror}): choose another folder, or make room."
         ) from error
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is safetensors with a card of `save_weights`, or so damaged that nobody can tell."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safetensors.safe_open(path, framework="numpy") as held:
+            return "card" in (held.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return True
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:

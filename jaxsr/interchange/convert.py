@@ -1,27 +1,30 @@
 """Weights of other code into variables of our networks and back, by the tables of all layouts."""
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import jax
+import flax.linen as nn
+import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
-from flax import traverse_util
 
 from jaxsr.interchange import (
     layouts_classic,
     layouts_disc,
     layouts_lapsrn,
+    layouts_lpips,
     layouts_plain,
     layouts_residual,
     layouts_sftgan,
     layouts_srresnet,
     layouts_torchvision,
 )
+from jaxsr.interchange.detect import UNFIT, detect, examine, shapes
+from jaxsr.interchange.files import read_arrays
 from jaxsr.interchange.layout import Arrays, Layout, Section
+from jaxsr.interchange.nearest import known_part, misfit
 from jaxsr.types import Tree, UserError
 
 ALL_LAYOUTS: tuple[Layout, ...] = (
@@ -33,43 +36,62 @@ ALL_LAYOUTS: tuple[Layout, ...] = (
     *layouts_disc.LAYOUTS,
     *layouts_sftgan.LAYOUTS,
     *layouts_torchvision.LAYOUTS,
+    *layouts_lpips.LAYOUTS,
 )
 
-_SHOWN = 5  # names of tensors in a message
-_SIZES = {"blocks": range(1, 65), "depth": range(2, 33), "scale": (1, 2, 3, 4, 8)}
-# what a table or a detect can raise on sections and shapes that are none of its network's
-_UNFIT = (UserError, KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 
+def identify(arrays: Arrays, *, layout: str = "") -> tuple[Layout, dict[str, Any], list[str]]:
+    """What a weight file holds: (layout, section of the network, unused names).
 
-def identify(
-    arrays: Arrays, *, layout: str = ""
-) -> tuple[Layout, dict[str, Any], list[str], list[str]]:
-    """What a weight file holds: (layout, section of the network, unused names, missing names).
-
-    Unused are arrays that the layout knows and our network does not have (a classifier's, counters
-    of batches are not among them); missing are those of the layout that the file leaves out.
-    `layout` names one of ALL_LAYOUTS: it alone is tried, and arrays that it does not know are left
-    out where it fits without them.
-    Raises UserError where none fits, with the nearest layout and the names that differ; where two
-    fit; and for an unknown `layout`.
+    Unused are arrays that our network does not have, such as a classifier's (the layout's constants
+    are not among them). `layout` names one of ALL_LAYOUTS: it alone is tried, and arrays that it
+    does not know are left out where it fits without them.
+    Raises UserError where none fits, with the nearest layout and the names that are missing or
+    unknown, or the first shape that is wrong; where two fit; and for an unknown `layout`.
     """
     if layout:
         chosen = find(layout)
-        section = _detect(chosen, arrays)
+        section, odd = examine(chosen, arrays)
         if section is None:
-            known = _names(chosen, _nearest_section(chosen, arrays))
-            section = _detect(chosen, {name: arrays[name] for name in arrays if name in known})
+            section = detect(chosen, known_part(chosen, arrays))
         if section is None:
-            raise _misfit(chosen, arrays)
-        return chosen, section, *_differences(chosen, section, arrays)
-    found = [(each, section) for each in ALL_LAYOUTS if (section := _detect(each, arrays))]
+            raise misfit((chosen,), arrays, odd=(chosen, odd) if odd else None)
+        return chosen, section, _unused(chosen, section, arrays)
+    found, odd_ones = [], []
+    for each in ALL_LAYOUTS:
+        section, odd = examine(each, arrays)
+        if section is not None:
+            found.append((each, section))
+        elif odd:
+            odd_ones.append((each, odd))
     if len(found) > 1:
         names = ", ".join(repr(each.name) for each, _ in found)
-        raise UserError(f"the weights fit several layouts, {names}: choose one with --layout.")
+        raise UserError(
+            f"the weights fit several layouts, {names}: choose one with --layout of "
+            "scripts/import_weights.py."
+        )
     if not found:
-        raise _misfit(_nearest(arrays), arrays)
+        raise misfit(ALL_LAYOUTS, arrays, odd=odd_ones[0] if odd_ones else None)
     chosen, section = found[0]
-    return chosen, section, *_differences(chosen, section, arrays)
+    return chosen, section, _unused(chosen, section, arrays)
+
+
+def load(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:
+    """Variables and card of a weight file of other code, whose layout is found by its names.
+
+    Raises UserError where the file is missing, damaged, of no known layout or not whole.
+    """
+    arrays, notes = read_arrays(path)
+    try:
+        layout, section, unused = identify(arrays)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    card = {
+        "network": {"name": layout.network, **section}, "layout": layout.name,
+        "source": {"file": path.name},
+        "notes": notes, "unused": sorted(unused),
+    }  # fmt: skip
+    return to_ours(layout, section, arrays), card
 
 
 def find(name: str) -> Layout:
@@ -92,14 +114,14 @@ def of_network(network: str, section: Section, variables: Mapping[str, Tree]) ->
 
     Raises UserError where there is none: some options of ours have no counterpart elsewhere.
     """
-    held = set(traverse_util.flatten_dict(dict(variables), sep="/"))
+    held = set(flax.traverse_util.flatten_dict(dict(variables), sep="/"))
     for each in ALL_LAYOUTS:
         if each.network != network:
             continue
         try:
             if {entry.ours for entry in each.entries(section)} == held:
                 return each
-        except _UNFIT:
+        except UNFIT:
             continue
     known = sorted({each.network for each in ALL_LAYOUTS})
     if network not in known:
@@ -140,7 +162,7 @@ def to_ours(layout: Layout, section: Section, arrays: Arrays) -> dict[str, Tree]
                 f"{entry.theirs} has the shape {shape}, which is not one of {layout.name}."
             ) from error
         flat[entry.ours] = np.array(moved, np.float32, order="C")
-    return traverse_util.unflatten_dict(flat, sep="/")
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
 def counters(layout: Layout, section: Section, arrays: Arrays) -> dict[str, int]:
@@ -166,7 +188,7 @@ def to_theirs(
     counters: whole numbers to put in the place of constants, from the function of that name
     Raises UserError where variables are missing from the table or from the network.
     """
-    flat = traverse_util.flatten_dict(dict(variables), sep="/")
+    flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
     table = layout.entries(section)
     wrong = sorted(flat.keys() ^ {entry.ours for entry in table})
     if wrong:
@@ -190,13 +212,11 @@ def check_shapes(
 
     inputs: shapes of images that the network takes
     """
-    blank = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in inputs]
-    made = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x, train=False), *blank)
-    wanted = traverse_util.flatten_dict(made, sep="/")
-    held = traverse_util.flatten_dict(dict(variables), sep="/")
+    wanted = shapes(network, list(inputs))
+    held = flax.traverse_util.flatten_dict(dict(variables), sep="/")
     for name in sorted(wanted.keys() | held.keys()):
         there = held[name].shape if name in held else "missing"
-        here = wanted[name].shape if name in wanted else "not known"
+        here = wanted[name] if name in wanted else "not known"
         if there != here:
             raise UserError(
                 f"the weights do not fit {type(network).__name__}: {name} is {there} in the file and "
@@ -204,90 +224,7 @@ def check_shapes(
             )
 
 
-def _detect(layout: Layout, arrays: Arrays) -> dict[str, Any] | None:
-    try:
-        return layout.detect(arrays)
-    except _UNFIT:  # the file is another's, whose shapes this detect did not expect
-        return None
-
-
-def _differences(layout: Layout, section: Section, arrays: Arrays) -> tuple[list[str], list[str]]:
-    """(names of the file that are not in the table, names of the table that are not in the file)."""
-    wanted = {entry.theirs: None for entry in layout.entries(section)}
-    constants = layout.constants(section)
-    unused = [name for name in arrays if name not in wanted and name not in constants]
-    return unused, [name for name in wanted if name not in arrays]
-
-
-def _names(layout: Layout, section: Section) -> set[str]:
-    """All names of a layout; none where the section is not of its network."""
-    try:
-        return {entry.theirs for entry in layout.entries(section)} | set(layout.constants(section))
-    except _UNFIT:
-        return set()
-
-
-def _overlap(a: set[str], b: set[str]) -> float:
-    return len(a & b) / max(1, len(a | b))
-
-
-def _nearest(arrays: Arrays) -> Layout | None:
-    """The layout whose names, all numbers in them alike, are most like the file's."""
-
-    def kinds(names):
-        return {re.sub(r"\d+", "0", name) for name in names}
-
-    shares = [_overlap(kinds(arrays), kinds(_names(each, {}))) for each in ALL_LAYOUTS]
-    best = int(np.argmax(shares))
-    return ALL_LAYOUTS[best] if shares[best] > 0 else None
-
-
-def _nearest_section(layout: Layout, arrays: Arrays) -> dict[str, Any]:
-    """The numbers of blocks and the scale with which the layout has most of the file's names."""
-    section: dict[str, Any] = {}
-    for key, sizes in _SIZES.items():
-        # a key that the network does not have changes nothing
-        tried = [section, *({**section, key: size} for size in sizes)]
-        section = max(tried, key=lambda each: _overlap(_names(layout, each), set(arrays)))
-    return section
-
-
-def _misfit(layout: Layout | None, arrays: Arrays) -> UserError:
-    """The error that says by how much a file misses the nearest layout."""
-    if layout is None:
-        return UserError(
-            f"the weights are of no known layout; the file begins with {_some(list(arrays))}. "
-            "Plain arrays are written with --arrays."
-        )
-    section = _nearest_section(layout, arrays)
-    names = _names(layout, section)
-    constants = set(layout.constants(section))
-    missing = sorted(names - set(arrays) - constants)
-    unused = sorted(set(arrays) - names)
-    if not missing and not unused:
-        return UserError(
-            f"the weights have the names of {layout.name}, but shapes that are not those of one "
-            f"network of this kind{_odd_one_out(arrays)}."
-        )
-    return UserError(
-        f"the weights are of no known layout; the nearest is {layout.name!r}, of which "
-        f"{len(missing)} names are missing ({_some(missing)}) and {len(unused)} of the file are "
-        f"unknown ({_some(unused)}); --layout {layout.name!r} reads it where only unknown ones are "
-        "in the way."
-    )
-
-
-def _odd_one_out(arrays: Arrays) -> str:
-    """« (NAME is (…), its like are (…))» for an array whose shape differs from its like's."""
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-    for name, array in arrays.items():
-        shapes.setdefault(re.sub(r"\d+", "0", name), []).append(array.shape)
-    for name, array in arrays.items():
-        usual = max(held := shapes[re.sub(r"\d+", "0", name)], key=held.count)
-        if array.shape != usual and held.count(usual) > 2 and held.count(array.shape) == 1:
-            return f" ({name} is {array.shape}, others like it are {usual})"
-    return ""
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + ", …" * (len(names) > _SHOWN) or "none"
+def _unused(layout: Layout, section: Section, arrays: Arrays) -> list[str]:
+    """The names of the file that are neither in the table nor among the constants."""
+    known = {entry.theirs for entry in layout.entries(section)} | set(layout.constants(section))
+    return [name for name in arrays if name not in known]

@@ -1,56 +1,136 @@
-"""What the layouts share to tell from names and shapes which network a weight file holds."""
+"""Which network a weight file holds: hyper-parameters from a few shapes, the proof from all of them."""
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+import math
+import re
 from typing import Any
 
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxsr.interchange.layout import Arrays, Entry, Section, conv_entries
+from jaxsr.interchange.damage import reason
+from jaxsr.interchange.layout import Arrays, Layout, Section
+from jaxsr.models.sftnet import SFTNet
 from jaxsr.types import UserError
 
+# what a table, a `read` or a network can raise on sections and shapes that are none of its own
+UNFIT = (UserError, KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 _UNREAD = ("name", "parent", "dtype")  # of a Flax module, and no part of a section
+_ARRAYS = 4096  # that a file may have; RRDBNet has 702
+_SIDE = 32  # of the image that a network is traced with: VGG19 halves it five times
 
 
-def full(network: type, section: Section) -> dict[str, Any]:
+def full(network: type[nn.Module], section: Section) -> dict[str, Any]:
     """A section with the network's defaults in the place of what it leaves out."""
     fields = [field for field in dataclasses.fields(network) if field.name not in _UNREAD]
     return {field.name: field.default for field in fields} | dict(section)
 
 
-def fits(arrays: Arrays, entries: Iterable[Entry], constants: Iterable[str] = ()) -> bool:
-    """Whether the names are those of the entries, with or without those of the constants."""
-    wanted = {entry.theirs for entry in entries}
-    return wanted <= set(arrays) and set(arrays) <= wanted | set(constants)
+def complete(
+    network: type[nn.Module], section: Section, *, layout: str = "", **required: Any
+) -> dict[str, Any]:
+    """`full`, and UserError where an option is not the one that the class of the layout has.
 
-
-def require(layout: str, section: Section, **options: Any) -> None:
-    """UserError where the network has other options than the class of the layout has."""
-    for name, value in options.items():
-        if section[name] != value:
+    layout: its name, for the sentence; required: the options that the class fixes
+    """
+    filled = full(network, section)
+    for name, value in required.items():
+        if filled[name] != value:
             raise UserError(
-                f"{layout} has {name} {value!r} and this network {section[name]!r}, so its weights "
-                "do not fit into that class: choose another layout."
+                f"{layout or f'the {network.__name__} of this layout'} has {name} {value!r} and this "
+                f"network {filled[name]!r}, so its weights do not fit into that class: choose another "
+                "layout."
             )
+    return filled
 
 
-def chained(pairs: Iterable[tuple[str, str]]) -> list[Entry]:
-    """The entries of convolutions with bias, from pairs of their name and ours."""
-    return [entry for theirs, ours in pairs for entry in conv_entries(theirs, ours)]
+def detect(layout: Layout, arrays: Arrays) -> dict[str, Any] | None:
+    """The section of the network in a file, or None where the file is not wholly of this layout.
+
+    All names are those of the table, with the layout's constants or without; all shapes are those
+    of the network, which is only traced.
+    """
+    return examine(layout, arrays)[0]
 
 
-def counters(entries: Iterable[Entry]) -> dict[str, np.ndarray]:
-    """PyTorch's count of batches, 0, for each batch normalisation among the entries."""
-    ends = "running_mean"
-    names = [entry.theirs.removesuffix(ends) for entry in entries if entry.theirs.endswith(ends)]
-    return {f"{name}num_batches_tracked": np.zeros((), np.int64) for name in names}
+def examine(layout: Layout, arrays: Arrays) -> tuple[dict[str, Any] | None, str]:
+    """As `detect`, with a sentence where the names are the layout's and the shapes no network's."""
+    if len(arrays) > _ARRAYS:  # of no network here, whatever their names
+        return None, ""
+    try:
+        section = layout.read(arrays)
+        if section is None or not same_names(layout, section, arrays):
+            return None, ""
+    except UNFIT:  # the file is another's, whose shapes this layout did not expect
+        return None, ""
+    try:
+        odd = _odd_shape(layout, section, arrays)
+    except (UserError, ValueError, TypeError, ArithmeticError) as error:  # of the network
+        odd = reason(error)
+    return (None, odd) if odd else (section, "")
+
+
+def same_names(layout: Layout, section: Section, arrays: Arrays) -> bool:
+    """Whether the names are those of the table, with or without the others that the layout knows."""
+    wanted = {entry.theirs for entry in layout.entries(section)}
+    more = set(arrays) - wanted - set(layout.constants(section))
+    # without a pattern only the empty name would match
+    return (
+        0 < len(wanted)
+        and wanted <= set(arrays)
+        and all(re.fullmatch(layout.beside, name) for name in more)
+    )
+
+
+def inputs(network: type[nn.Module], section: Section) -> list[tuple[int, ...]]:
+    """Shapes of images that a network takes, to trace it with."""
+    given = full(network, section)
+    side = given.get("size", _SIDE)
+    images = [(1, side, side, given.get("channels", 3))]
+    if network is SFTNet:
+        images.append((1, 4 * side, 4 * side, given["classes"]))  # the maps of its prior
+    return images
+
+
+def shapes(network: nn.Module, images: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the network's variables by their paths; it is only traced."""
+    blank = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in images]
+    made = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x, train=False), *blank)
+    flat = flax.traverse_util.flatten_dict(made, sep="/")
+    return {path: leaf.shape for path, leaf in flat.items()}
+
+
+def _odd_shape(layout: Layout, section: Section, arrays: Arrays) -> str:
+    """What is wrong with the first array that the network has otherwise; «» where all is well."""
+    table = layout.entries(section)
+    wanted = shapes(layout.module(**section), inputs(layout.module, section))
+    if set(wanted) != {entry.ours for entry in table}:
+        return "they are those of another network"
+    for name, value in layout.constants(section).items():
+        held = arrays.get(name, value)
+        # a mean shift may have become half-precision, and a counter any number
+        kind = jnp.floating if value.dtype.kind == "f" else jnp.number
+        if held.shape != value.shape or not jnp.issubdtype(held.dtype, kind):
+            return f"{name} is {held.shape} {held.dtype}, where the class has {value.shape} {value.dtype}"
+    for entry in table:
+        held, size = arrays[entry.theirs].shape, math.prod(wanted[entry.ours])
+        # moved only where the file has as much: a section may speak of a far larger network
+        if arrays[entry.theirs].size != size:
+            return f"{entry.theirs} is {held}, where the network has {size:,} numbers"
+        theirs = entry.move.theirs(np.broadcast_to(np.float32(0), wanted[entry.ours])).shape
+        if theirs != held:
+            return f"{entry.theirs} is {held}, where the network has {theirs}"
+    return ""
 
 
 def kernel(arrays: Arrays, name: str) -> tuple[int, ...]:
-    """(outputs, inputs, height, width) of the convolution `name`, zeros where there is none."""
-    weight = arrays.get(f"{name}.weight")
-    return (0, 0, 0, 0) if weight is None or weight.ndim != 4 else weight.shape
+    """The shape of the convolution kernel `name`, zeros where it is absent or has not four axes."""
+    array = arrays.get(name)
+    return (0, 0, 0, 0) if array is None or array.ndim != 4 else tuple(array.shape)
 
 
 def enlarges(arrays: Arrays, pattern: str, features: int, *, start: int, step: int) -> int:
@@ -60,7 +140,7 @@ def enlarges(arrays: Arrays, pattern: str, features: int, *, start: int, step: i
     chain ends at the first that is absent or makes no 4 or 9 times `features` maps.
     """
     names = (pattern.format(start + step * i) for i in range(4))
-    maps = (kernel(arrays, name)[0] for name in names)
+    maps = (kernel(arrays, f"{name}.weight")[0] for name in names)
     found = itertools.takewhile(lambda n: n in (4 * features, 9 * features), maps)
     factors = tuple(2 if n == 4 * features else 3 for n in found)
     return {(2,): 2, (3,): 3, (2, 2): 4, (2, 2, 2): 8}.get(factors, 0)

@@ -2,13 +2,15 @@
 
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from jaxsr.interchange.damage import reason
 from jaxsr.interchange.matlab_file import read_matlab
 from jaxsr.interchange.tensorflow_file import read_checkpoint
 from jaxsr.interchange.torch_file import read_torch
@@ -18,6 +20,7 @@ from jaxsr.types import UserError
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
 _PARALLEL = "module."
 _KINDS = ".safetensors, .npz, .pth, .pt, .mat or .index (a TensorFlow checkpoint)"
+_LETTERS = 2**24  # of all names together
 
 
 def read_arrays(
@@ -31,16 +34,22 @@ def read_arrays(
     («generator»). `only`: these names alone are read (.safetensors and .npz), as many as there are.
 
     notes: format, wrapper and prefix («» where there was none), beside (other wrappers that could
-           be named), dtypes {name: arrays}, skipped (entries without numbers)
+           be named), dtypes {name: arrays}, skipped (entries that are no real numbers)
     Raises UserError where the file is missing, damaged, of a kind that is not read, wants to run
-    something, holds nothing, or holds a number that is NaN or infinite.
+    something, stands for much more than its size, holds nothing, or holds a number that is NaN or
+    infinite.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no weight file {path}: check the name.")
-    tree, kind, skipped = _read(path, only)
+    try:
+        tree, kind, skipped = _read(path, only)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): look at its rights.") from error
     tree, opened, beside = _unwrap(tree, wrapper, path)
-    arrays = _flat(tree)
+    arrays = _flat(tree, path)
+    skipped = [*skipped, *(name for name, value in arrays.items() if not _is_real(value))]
+    arrays = {name: value for name, value in arrays.items() if _is_real(value)}
     prefix = _PARALLEL if arrays and all(name.startswith(_PARALLEL) for name in arrays) else ""
     arrays = {name.removeprefix(prefix): value for name, value in arrays.items()}
     if wrapper and wrapper not in opened:
@@ -106,32 +115,41 @@ def _safetensors(path: Path, only: Collection[str]) -> tuple[dict[str, Any], str
             return {name: file.get_tensor(name) for name in names}, "safetensors"
     except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file ({error}): fetch it again."
+            f"{path} is not a whole safetensors file ({reason(error)}): fetch it again."
         ) from error
 
 
 def _numpy(path: Path, only: Collection[str]) -> tuple[dict[str, Any], str]:
     try:
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(info.file_size for info in file.infolist())
+        if unpacked > 64 * path.stat().st_size + 2**24:
+            raise ValueError("it unpacks to too much")
         with np.load(path, allow_pickle=False) as file:
             names = [name for name in file.files if not only or name in only]
             return {name: file[name] for name in names}, "NumPy npz"
     except Exception as error:  # a damaged one can raise anything in zipfile and numpy
-        reason = "it holds Python objects" if "allow_pickle" in str(error) else error
-        raise UserError(f"{path} is not a whole .npz file of arrays ({reason}).") from error
+        words = "it holds Python objects" if "allow_pickle" in str(error) else reason(error)
+        raise UserError(f"{path} is not a whole .npz file of arrays ({words}).") from error
 
 
 def _matlab(path: Path) -> tuple[dict[str, Any], str]:
     """Numbers under dotted names, «a.b» a field and «a{0}» an element; MatConvNet's parameters."""
     held = read_matlab(path)
     net = held.get("net")
-    if isinstance(net, dict) and isinstance(net.get("params"), list):
-        rows = net["params"]
-        if all(isinstance(row.get("value"), np.ndarray) for row in rows):
-            return {str(row["name"]): _restored(row["value"]) for row in rows}, "MatConvNet DagNN"
-    arrays: dict[str, Any] = {}
-    for name, value in held.items():
-        _collect(arrays, name, value)
+    rows = net.get("params") if isinstance(net, dict) else None
+    if isinstance(rows, list) and all(map(_is_parameter, rows)):
+        return {row["name"]: _restored(row["value"]) for row in rows}, "MatConvNet DagNN"
+    arrays = {name: value for name, value in _flat(held, path).items() if value.size}
     return arrays, "MATLAB 5"
+
+
+def _is_parameter(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("name"), str)
+        and isinstance(row.get("value"), np.ndarray)
+    )
 
 
 def _restored(value: np.ndarray) -> np.ndarray:
@@ -142,17 +160,6 @@ def _restored(value: np.ndarray) -> np.ndarray:
     if value.ndim == 2 and 1 in value.shape:
         return value.ravel()
     return value.reshape(value.shape + (1,) * (4 - value.ndim))
-
-
-def _collect(arrays: dict[str, Any], name: str, value: Any) -> None:
-    if isinstance(value, dict):
-        for field, inner in value.items():
-            _collect(arrays, f"{name}.{field}", inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _collect(arrays, f"{name}{{{index}}}", inner)
-    elif isinstance(value, np.ndarray) and value.size:
-        arrays[name] = value
 
 
 def _unwrap(
@@ -173,24 +180,44 @@ def _unwrap(
     if len(tree) > 1 and len(inner) == len(tree) and not key:
         raise UserError(
             f"{path} holds several sets of weights, {', '.join(list(tree)[:6])}: choose one with "
-            "--key."
+            "--key of scripts/import_weights.py."
         )
     return tree, opened, beside
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+def _flat(tree: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+    """The arrays of nested dicts and lists under dotted names; UserError where two have one name."""
     arrays: dict[str, np.ndarray] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            arrays |= _flat(value, f"{prefix}{name}.")
-        else:
-            arrays[f"{prefix}{name}"] = value
+    left = _LETTERS
+    for name, value in _named(tree, ""):
+        left -= len(name)
+        if name in arrays or left < 0:
+            wrong = "two arrays of one name" if left >= 0 else "names that are too long"
+            raise UserError(f"{path} holds {wrong}: it is no weight file of any known code.")
+        arrays[name] = value
     return arrays
+
+
+def _named(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(value, Mapping):
+        for field, inner in value.items():
+            yield from _named(inner, f"{name}.{field}" if name else field)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _named(inner, f"{name}{{{index}}}")
+    elif isinstance(value, np.ndarray):
+        yield name, value
+
+
+def _is_real(value: np.ndarray) -> bool:
+    """Whether an array holds numbers or truths: no text, no records, no complex numbers."""
+    kinds = (jnp.floating, jnp.integer, jnp.bool_)  # bfloat16 is none of NumPy's
+    return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
 
 
 def _check_finite(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     for name, value in arrays.items():
-        if value.dtype.kind not in "fV":  # bfloat16 is of kind V
+        if not jnp.issubdtype(value.dtype, jnp.floating):
             continue
         with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
             held = value.astype(np.float32)

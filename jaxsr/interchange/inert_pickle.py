@@ -22,6 +22,7 @@ _LITERALS = (
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED = ("PROTO", "FRAME", "NEXT_BUFFER", "READONLY_BUFFER")
+_STEPS = 2**22  # opcodes and copied items of one pickle; a training state of RRDBNet has 100,000
 
 
 class Global(NamedTuple):
@@ -39,11 +40,13 @@ class Record(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What reading keeps: the stack, the places of its marks, the memo; and what the caller gave."""
+    """What reading keeps: the stack, the places of its marks, the memo, the steps that are left (one
+    number); and what the caller gave."""
 
     stack: list[Any]
     marks: list[int]
     memo: dict[int, Any]
+    left: list[int]
     calls: Mapping[str, Callable[..., Any]]
     persistent: Callable[[Any], Any]
 
@@ -56,12 +59,14 @@ def load(
     calls:      {«module.name»: function of plain values}; the only names whose call is answered
     persistent: persistent id -> value
     Sets come as lists; attributes set on a dict (the metadata of a state_dict) are dropped.
-    Raises UserError that names a call that is not among `calls`, without having made it; ValueError,
-    TypeError, KeyError or IndexError where the pickle is damaged.
+    Raises UserError that names a call that is not among `calls`, without having made it, and for a
+    pickle of more steps than any weights need; ValueError, TypeError, KeyError or IndexError where it
+    is damaged.
     Source: the opcodes of Python's pickletools.
     """
-    held = Machine([], [], {}, calls, persistent)
+    held = Machine([], [], {}, [_STEPS], calls, persistent)
     for opcode, argument, _ in pickletools.genops(file):
+        _spend(held, 1)
         if opcode.name == "STOP":
             return held.stack.pop()
         if opcode.name not in _IGNORED:
@@ -145,6 +150,7 @@ def _build(held: Machine, name: str, argument: Any) -> None:
         if isinstance(stack[-1], Record):
             for part in state if isinstance(state, tuple) else (state,):  # (state, slots)
                 if isinstance(part, dict):
+                    _spend(held, len(part))
                     stack[-1].state.update(part)
     elif name == "INST":
         raise refused(Global(*argument.split(" ", 1)))
@@ -158,15 +164,26 @@ def _object(held: Machine, kind: Any, arguments: Any) -> Any:
     """An instance made without a call: a known one as its value, others as a record."""
     if not isinstance(kind, Global):
         raise TypeError("it makes an object of what is not a class")
-    if ".".join(kind) in held.calls:
-        return held.calls[".".join(kind)](*arguments)
-    return Record(kind, {})
+    known = ".".join(kind) in held.calls
+    return _call(held, kind, arguments) if known else Record(kind, {})
 
 
 def _call(held: Machine, kind: Any, arguments: Any) -> Any:
+    """The answer of one of the caller's functions, which may copy what it is given."""
     if not isinstance(kind, Global) or ".".join(kind) not in held.calls:
         raise refused(kind)
+    if not isinstance(arguments, tuple):
+        raise TypeError("it calls with what are no arguments")
+    _spend(held, len(arguments))
+    _spend(held, sum(len(each) for each in arguments if isinstance(each, (dict, list, tuple))))
     return held.calls[".".join(kind)](*arguments)
+
+
+def _spend(held: Machine, steps: int) -> None:
+    """Counts: one value may be named, and so copied, many times over by a small file."""
+    held.left[0] -= steps
+    if held.left[0] < 0:
+        raise UserError("the pickle in it has more parts than any weights have.")
 
 
 def refused(kind: Any) -> UserError:

@@ -5,9 +5,10 @@ move is a permutation of the elements: a round trip gives the same bits.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
@@ -29,23 +30,34 @@ class Entry(NamedTuple):
     move: Move
 
 
+def no_constants(section: Section) -> dict[str, np.ndarray]:
+    """For a layout all of whose arrays are weights."""
+    del section
+    return {}
+
+
 class Layout(NamedTuple):
     """The weight file of one class of a repository.
 
     name:      «owner/repository ClassName», as shown to the user and taken by --layout
     network:   its name in `build_method.NETWORKS`
-    detect:    arrays -> the section of the network (its constructor's keyword arguments, read from
-               names and shapes), or None where the file is not of this layout
-    entries:   section -> the table, in the order of the reference's state_dict
+    module:    its class
+    read:      arrays -> the section of the network (its constructor's keyword arguments) that a few
+               names and shapes speak of, or None; `detect.detect` proves it by all of them
+    entries:   section -> the table, in the order of the reference's state_dict; UserError where the
+               class has not these options
     constants: section -> arrays that the reference keeps and our network has not (mean shifts,
                counters of batches): accepted at import, written at export
+    beside:    pattern of names that may lie beside and are not used (a classifier's)
     """
 
     name: str
     network: str
-    detect: Callable[[Arrays], dict[str, Any] | None]
+    module: type[nn.Module]
+    read: Callable[[Arrays], dict[str, Any] | None]
     entries: Callable[[Section], list[Entry]]
-    constants: Callable[[Section], dict[str, np.ndarray]]
+    constants: Callable[[Section], dict[str, np.ndarray]] = no_constants
+    beside: str = ""
 
 
 def transposed(*axes: int) -> Move:
@@ -139,10 +151,24 @@ def norm_entries(theirs: str, ours: str) -> list[Entry]:
     ]
 
 
-def no_constants(section: Section) -> dict[str, np.ndarray]:
-    """For a layout all of whose arrays are weights."""
-    del section
-    return {}
+def conv_chain(pairs: Iterable[tuple[str, str]]) -> list[Entry]:
+    """The entries of PyTorch convolutions with bias, from pairs of their name and ours."""
+    return [entry for theirs, ours in pairs for entry in conv_entries(theirs, ours)]
+
+
+def hwio_entries(kernel: str, bias: str, ours: str) -> list[Entry]:
+    """The two arrays of a convolution whose kernel is HWIO in the file (TensorFlow, MatConvNet)."""
+    return [
+        Entry(kernel, f"params/{ours}/kernel", same()),
+        Entry(bias, f"params/{ours}/bias", same()),
+    ]
+
+
+def batch_counters(entries: Iterable[Entry]) -> dict[str, np.ndarray]:
+    """PyTorch's count of batches, 0, for each batch normalisation among the entries."""
+    end = "running_mean"
+    stems = [entry.theirs.removesuffix(end) for entry in entries if entry.theirs.endswith(end)]
+    return {f"{stem}num_batches_tracked": np.zeros((), np.int64) for stem in stems}
 
 
 def counted(pattern: str, names: Arrays) -> int:

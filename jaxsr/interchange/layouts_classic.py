@@ -1,22 +1,22 @@
 """Layouts of SRCNN, FSRCNN and ESPCN weight files.
 
-A `detect` here reads the hyper-parameters off a few shapes and leaves the proof to `fitted`. A
-section without `scale` means that the tensors do not tell it: whoever imports the file must say it.
+A section without `scale` means that the tensors do not tell it: whoever imports the file must say it.
 """
 
 import math
 from typing import Any
 
-from jaxsr.interchange.fitting import complete, fitted, hwio_entries, kernel_shape
+from jaxsr.interchange.detect import complete, kernel
 from jaxsr.interchange.layout import (
     Arrays,
     Entry,
     Layout,
     Move,
     Section,
+    conv_chain,
     conv_entries,
     counted,
-    no_constants,
+    hwio_entries,
     same,
     transposed_conv,
 )
@@ -27,41 +27,35 @@ from jaxsr.models.srcnn import SRCNN
 
 def _srcnn_torch_entries(section: Section) -> list[Entry]:
     complete(SRCNN, section, border="zero")
-    return [entry for i in (1, 2, 3) for entry in conv_entries(f"conv{i}", f"conv{i}")]
+    return conv_chain((f"conv{i}", f"conv{i}") for i in (1, 2, 3))
 
 
 def _srcnn_torch(arrays: Arrays) -> dict[str, Any] | None:
-    shapes = [kernel_shape(arrays, f"conv{i}.weight") for i in (1, 2, 3)]
-    if None in shapes:
+    shapes = [kernel(arrays, f"conv{i}.weight") for i in (1, 2, 3)]
+    if shapes[0][2] < 9:  # leftthomas/ESPCN has the same names, and starts with 5x5
         return None
-    section = {
+    return {
         "kernels": tuple(shape[2] for shape in shapes),
         "features": tuple(shape[0] for shape in shapes[:2]),
         "channels": shapes[0][1],
         "border": "zero",
     }
-    if section["kernels"][0] < 9:  # leftthomas/ESPCN has the same names, and starts with 5x5
-        return None
-    return fitted(arrays, section, SRCNN, _srcnn_torch_entries)
 
 
-def _srcnn_staged_entries(section: Section) -> list[Entry]:
+def _srcnn_hwio_entries(section: Section) -> list[Entry]:
     complete(SRCNN, section, border="edge")
     names = [f"conv{i}" for i in (1, 2, 3)]
     return [e for n in names for e in hwio_entries(f"{n}/kernel", f"{n}/bias", n)]
 
 
-def _srcnn_staged(arrays: Arrays) -> dict[str, Any] | None:
-    shapes = [kernel_shape(arrays, f"conv{i}/kernel") for i in (1, 2, 3)]
-    if None in shapes:
-        return None
-    section = {
+def _srcnn_hwio(arrays: Arrays) -> dict[str, Any] | None:
+    shapes = [kernel(arrays, f"conv{i}/kernel") for i in (1, 2, 3)]
+    return {
         "kernels": tuple(shape[0] for shape in shapes),
         "features": tuple(shape[3] for shape in shapes[:2]),
         "channels": shapes[0][2],
         "border": "edge",  # the authors' demo repeats the edge before every convolution
     }
-    return fitted(arrays, section, SRCNN, _srcnn_staged_entries)
 
 
 def _matlab_first(size: int) -> Move:
@@ -107,17 +101,13 @@ def _srcnn_matlab_entries(section: Section) -> list[Entry]:
 
 
 def _srcnn_matlab(arrays: Arrays) -> dict[str, Any] | None:
-    held = [arrays.get(f"weights_conv{i}") for i in (1, 2, 3)]
-    if [None if a is None else a.ndim for a in held] != [2, 3, 2]:
-        return None
-    first, middle, last = (a.shape for a in held)
-    section = {
+    first, middle, last = (arrays[f"weights_conv{i}"].shape for i in (1, 2, 3))
+    return {
         "kernels": tuple(math.isqrt(area) for area in (first[0], middle[1], last[1])),
         "features": (first[1], middle[2]),
         "channels": 1,
         "border": "edge",
     }
-    return fitted(arrays, section, SRCNN, _srcnn_matlab_entries)
 
 
 def _fsrcnn_torch_entries(section: Section) -> list[Entry]:
@@ -137,19 +127,15 @@ def _fsrcnn_torch_entries(section: Section) -> list[Entry]:
 
 
 def _fsrcnn_torch(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "first_part.0.weight")
-    middle = kernel_shape(arrays, "mid_part.0.weight")
+    first = kernel(arrays, "first_part.0.weight")
     layers = counted("mid_part.{}.weight", arrays)  # convolutions and slopes
-    if first is None or middle is None or layers < 4 or layers % 2:
-        return None
-    section = {
+    return {
         "features": first[0],
-        "shrink": middle[0],
+        "shrink": kernel(arrays, "mid_part.0.weight")[0],
         "depth": layers // 2 - 2,
         "channels": first[1],
         "tail": "deconv",  # any stride has these shapes
     }
-    return fitted(arrays, section, FSRCNN, _fsrcnn_torch_entries)
 
 
 def _fsrcnn_tensorflow_entries(section: Section) -> list[Entry]:
@@ -171,11 +157,8 @@ def _fsrcnn_tensorflow_entries(section: Section) -> list[Entry]:
 
 def _fsrcnn_tensorflow(arrays: Arrays) -> dict[str, Any] | None:
     slopes = sum(name.startswith("alpha") for name in arrays)
-    names = ("f1", "f2", f"f{slopes + 1}")
-    first, shrink, last = (kernel_shape(arrays, name) for name in names)
-    if slopes < 3 or None in (first, shrink, last) or first[2] != 1:
-        return None
-    section = {
+    first, shrink, last = (kernel(arrays, name) for name in ("f1", "f2", f"f{slopes + 1}"))
+    return {
         "scale": math.isqrt(last[3]),
         "features": first[3],
         "shrink": shrink[3],
@@ -183,108 +166,70 @@ def _fsrcnn_tensorflow(arrays: Arrays) -> dict[str, Any] | None:
         "channels": 1,
         "tail": "shuffle",
     }
-    return fitted(arrays, section, FSRCNN, _fsrcnn_tensorflow_entries)
 
 
-_ESPCN_TENSORFLOW = tuple((f"f{i}", f"b{i}") for i in (1, 2, 3))
-
-
-def _espcn_torch_entries(section: Section, stems: tuple[str, ...], variant: str) -> list[Entry]:
-    complete(ESPCN, section, variant=variant)
-    return [e for i, stem in enumerate(stems, start=1) for e in conv_entries(stem, f"conv{i}")]
-
-
-def _espcn_torch(arrays: Arrays, stems: tuple[str, ...], variant: str) -> dict[str, Any] | None:
-    first, last = (kernel_shape(arrays, f"{stems[i]}.weight") for i in (0, -1))
-    if first is None or last is None or not 1 <= first[1] <= last[0]:
-        return None
-    section = {
-        "scale": math.isqrt(last[0] // first[1]),
-        "variant": variant,
-        "channels": first[1],
-    }
-    entries = lambda s: _espcn_torch_entries(s, stems, variant)
-    return fitted(arrays, section, ESPCN, entries)
-
-
-def _espcn_layout(name: str, variant: str, *stems: str) -> Layout:
+def _espcn_torch(name: str, variant: str, *stems: str) -> Layout:
     """A PyTorch ESPCN whose convolutions are the modules `stems`."""
-    return Layout(
-        name=name,
-        network="espcn",
-        detect=lambda arrays: _espcn_torch(arrays, stems, variant),
-        entries=lambda section: _espcn_torch_entries(section, stems, variant),
-        constants=no_constants,
-    )
+
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        first, last = (kernel(arrays, f"{stems[i]}.weight") for i in (0, -1))
+        return {
+            "scale": math.isqrt(last[0] // first[1]),
+            "variant": variant,
+            "channels": first[1],
+        }
+
+    def entries(section: Section) -> list[Entry]:
+        complete(ESPCN, section, variant=variant)
+        return conv_chain((stem, f"conv{i}") for i, stem in enumerate(stems, start=1))
+
+    return Layout(name, "espcn", ESPCN, read, entries)
 
 
 def _espcn_tensorflow_entries(section: Section) -> list[Entry]:
     # one channel: depth-to-space and PyTorch's shuffle order its maps alike
     complete(ESPCN, section, variant="tensorflow", channels=1)
-    return [
-        entry
-        for i, (kernel, bias) in enumerate(_ESPCN_TENSORFLOW, start=1)
-        for entry in hwio_entries(kernel, bias, f"conv{i}")
-    ]
+    return [entry for i in (1, 2, 3) for entry in hwio_entries(f"f{i}", f"b{i}", f"conv{i}")]
 
 
 def _espcn_tensorflow(arrays: Arrays) -> dict[str, Any] | None:
-    last = kernel_shape(arrays, "f3")
-    if last is None:
-        return None
-    section = {"scale": math.isqrt(last[3]), "variant": "tensorflow", "channels": 1}
-    return fitted(arrays, section, ESPCN, _espcn_tensorflow_entries)
+    scale = math.isqrt(kernel(arrays, "f3")[3])
+    return {"scale": scale, "variant": "tensorflow", "channels": 1}
 
 
 SRCNN_PYTORCH = Layout(
-    name="yjn870/SRCNN-pytorch SRCNN",
-    network="srcnn",
-    detect=_srcnn_torch,
-    entries=_srcnn_torch_entries,
-    constants=no_constants,
+    "yjn870/SRCNN-pytorch SRCNN", "srcnn", SRCNN, _srcnn_torch, _srcnn_torch_entries
 )
 SRCNN_HWIO = Layout(
-    name="SRCNN with kernels HWIO (conv1/kernel)",
-    network="srcnn",
-    detect=_srcnn_staged,
-    entries=_srcnn_staged_entries,
-    constants=no_constants,
+    "SRCNN with kernels HWIO (conv1/kernel)", "srcnn", SRCNN, _srcnn_hwio, _srcnn_hwio_entries
 )
 SRCNN_MATLAB = Layout(
-    name="SRCNN of the authors' MATLAB demo",
-    network="srcnn",
-    detect=_srcnn_matlab,
-    entries=_srcnn_matlab_entries,
-    constants=no_constants,
+    "SRCNN of the authors' MATLAB demo", "srcnn", SRCNN, _srcnn_matlab, _srcnn_matlab_entries
 )
 FSRCNN_PYTORCH = Layout(
-    name="yjn870/FSRCNN-pytorch FSRCNN",
-    network="fsrcnn",
-    detect=_fsrcnn_torch,
-    entries=_fsrcnn_torch_entries,
-    constants=no_constants,
+    "yjn870/FSRCNN-pytorch FSRCNN", "fsrcnn", FSRCNN, _fsrcnn_torch, _fsrcnn_torch_entries
 )
 FSRCNN_TENSORFLOW = Layout(
-    name="Saafke/FSRCNN_Tensorflow frozen graph",
-    network="fsrcnn",
-    detect=_fsrcnn_tensorflow,
-    entries=_fsrcnn_tensorflow_entries,
-    constants=no_constants,
+    "Saafke/FSRCNN_Tensorflow frozen graph",
+    "fsrcnn",
+    FSRCNN,
+    _fsrcnn_tensorflow,
+    _fsrcnn_tensorflow_entries,
 )
-ESPCN_PYTORCH = _espcn_layout(
+ESPCN_PYTORCH = _espcn_torch(
     "yjn870/ESPCN-pytorch ESPCN", "paper", "first_part.0", "first_part.2", "last_part.0"
 )
 # A later revision of these four layers has ReLU and a linear output: no tensor tells them apart
-ESPCN_SEED = _espcn_layout("leftthomas/ESPCN Net", "seed", "conv1", "conv2", "conv3", "conv4")
-ESPCN_SIGMOID = _espcn_layout(
+ESPCN_SEED = _espcn_torch("leftthomas/ESPCN Net", "seed", "conv1", "conv2", "conv3", "conv4")
+ESPCN_SIGMOID = _espcn_torch(
     "leftthomas/ESPCN Net of three layers", "paper_sigmoid", "conv1", "conv2", "conv3"
 )
 ESPCN_TENSORFLOW = Layout(
-    name="fannymonori/TF-ESPCN frozen graph",
-    network="espcn",
-    detect=_espcn_tensorflow,
-    entries=_espcn_tensorflow_entries,
-    constants=no_constants,
+    "fannymonori/TF-ESPCN frozen graph",
+    "espcn",
+    ESPCN,
+    _espcn_tensorflow,
+    _espcn_tensorflow_entries,
 )
 LAYOUTS = (
     SRCNN_PYTORCH,

@@ -1,17 +1,19 @@
 """Weight layouts of the VGG-style discriminators: BasicSR's new and old one, leftthomas'."""
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 
-from jaxsr.interchange.detect import counters, fits, full, kernel, require
+from jaxsr.interchange.detect import complete, kernel
 from jaxsr.interchange.layout import (
     Arrays,
     Entry,
     Layout,
     Move,
     Section,
+    batch_counters,
     conv_entries,
     linear,
     linear_after_flatten,
@@ -19,21 +21,26 @@ from jaxsr.interchange.layout import (
     same,
 )
 from jaxsr.models.disc_vgg import VGGDiscriminator
+from jaxsr.types import UserError
 
-# each class: the options of ours that are fixed in it, the names of its convolution, normalisation
-# (both given stage {i}, place {j} and, in a Sequential, place of the convolution {n}), dense layers
+# each class: the options of ours that are fixed in it; the names of its convolution, normalisation
+# (both given stage {i}, place {j} and, in a Sequential, place of the convolution {n}), dense layers;
+# the sides that the map behind its stages may have
 _KINDS = {
     "XPixelGroup/BasicSR VGGStyleDiscriminator": (
         dict(down_size=4, hidden=100, bias=False, pool=False),
         ("conv{i}_{j}", "bn{i}_{j}", "linear1", "linear2"),
+        (4,),
     ),
     "XPixelGroup/BasicSR@9fd09d4 Discriminator_VGG": (
         dict(down_size=4, hidden=100, bias=True, pool=False, start="kaiming"),
         ("features.{n}", "features.{m}", "classifier.0", "classifier.2"),
+        (3, 4),
     ),
     "leftthomas/SRGAN Discriminator": (
         dict(down_size=3, hidden=1024, bias=True, pool=True, stages=4),
         ("net.{n}", "net.{m}", "net.24", "net.26"),
+        (),
     ),
 }
 
@@ -44,7 +51,7 @@ def _pointwise() -> Move:
 
 
 def _layout(name: str) -> Layout:
-    fixed, names = _KINDS[name]
+    fixed, names, sides = _KINDS[name]
     conv_name, norm_name, *dense_names = names
     # how the weights start is no property of a trained file
     shape_of = {key: value for key, value in fixed.items() if key != "start"}
@@ -55,8 +62,7 @@ def _layout(name: str) -> Layout:
         return pattern.format(i=stage, j=second, n=index, m=index + 1)
 
     def entries(section: Section) -> list[Entry]:
-        given = full(VGGDiscriminator, section)
-        require(name, given, **shape_of)
+        given = complete(VGGDiscriminator, section, layout=name, **shape_of)
         made = []
         for stage in range(given["stages"]):
             for second in (0, 1):
@@ -66,6 +72,11 @@ def _layout(name: str) -> Layout:
                 if not first:
                     made += norm_entries(place(norm_name, stage, second), f"bn{stage}_{second}")
         side = given["size"] // 2 ** given["stages"]
+        if sides and side not in sides:
+            raise UserError(
+                f"{name} takes no images of {given['size']} pixels in {given['stages']} stages: choose "
+                "another layout."
+            )
         maps = given["features"] * min(2 ** (given["stages"] - 1), 8)
         flat = linear_after_flatten(channels=maps, height=side, width=side)
         moves = (_pointwise(), _pointwise()) if given["pool"] else (flat, linear())
@@ -75,34 +86,21 @@ def _layout(name: str) -> Layout:
         return made
 
     def constants(section: Section) -> dict[str, np.ndarray]:
-        return counters(entries(section))
+        return batch_counters(entries(section))
 
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        features, inputs, *_ = kernel(arrays, place(conv_name, 0, 0))
-        # by the normalisations: net.26 is the last dense layer, and would be the next convolution
-        names = (place(norm_name, stage, 1) for stage in range(len(arrays) + 1))
-        count = next(stage for stage, each in enumerate(names) if f"{each}.weight" not in arrays)
-        if inputs != 3 or not count:
-            return None
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        features = kernel(arrays, f"{place(conv_name, 0, 0)}.weight")[0]
         section = {"features": features, **fixed}
-        dense = np.shape(arrays.get(f"{dense_names[0]}.weight"))
         if fixed["pool"]:
-            if len(dense) != 4 or count != fixed["stages"]:
-                return None
-        else:
-            maps = features * min(2 ** (count - 1), 8)
-            side = math.isqrt(dense[1] // maps) if len(dense) == 2 else 0
-            if not side or dense[1] != maps * side**2:
-                return None
-            section |= {"stages": count, "size": side * 2**count}
-        if not dense or dense[0] != section["hidden"]:
-            return None
-        same_kernel = kernel(arrays, place(conv_name, 0, 1))[2] == section["down_size"]
-        return (
-            section if same_kernel and fits(arrays, entries(section), constants(section)) else None
-        )
+            return section
+        # by the normalisations: in a Sequential the dense layers may have the next numbers
+        ends = (f"{place(norm_name, stage, 1)}.weight" for stage in itertools.count())
+        stages = next(stage for stage, end in enumerate(ends) if end not in arrays)
+        maps = features * min(2 ** (stages - 1), 8)
+        side = math.isqrt(arrays[f"{dense_names[0]}.weight"].shape[1] // maps)
+        return section | {"stages": stages, "size": side * 2**stages}
 
-    return Layout(name, "vgg_discriminator", detect, entries, constants)
+    return Layout(name, "vgg_discriminator", VGGDiscriminator, read, entries, constants)
 
 
 LAYOUTS = tuple(_layout(name) for name in _KINDS)

@@ -1,20 +1,19 @@
 """Layouts of LapSRN, MS-LapSRN and IDN weight files.
 
-A `detect` here reads the hyper-parameters off a few shapes and leaves the proof to `fitted`. A
-section without `scale` means that the tensors do not tell it: whoever imports the file must say it.
+A section without `scale` means that the tensors do not tell it: whoever imports the file must say it.
 """
 
 from typing import Any
 
-from jaxsr.interchange.fitting import complete, fitted, hwio_entries, kernel_shape
+from jaxsr.interchange.detect import complete, kernel
 from jaxsr.interchange.layout import (
     Arrays,
     Entry,
     Layout,
     Section,
     conv,
+    hwio_entries,
     matconvnet_transposed_conv,
-    no_constants,
     same,
     transposed_conv,
 )
@@ -49,13 +48,10 @@ def _lapsrn_entries(section: Section) -> list[Entry]:
 
 
 def _lapsrn(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "input_conv_f")
+    first = kernel(arrays, "input_conv_f")
     levels = sum(name.endswith("_img_up_f") for name in arrays)
-    if first is None or levels not in (1, 2, 3):
-        return None
     depth = sum(name.startswith("level1_conv") and name.endswith("_f") for name in arrays)
-    section = {"scale": 2**levels, "depth": depth, "features": first[3], "channels": first[2]}
-    return fitted(arrays, section, LapSRN, _lapsrn_entries)
+    return {"scale": 2**levels, "depth": depth, "features": first[3], "channels": first[2]}
 
 
 def _mslapsrn_entries(section: Section) -> list[Entry]:
@@ -67,13 +63,10 @@ def _mslapsrn_entries(section: Section) -> list[Entry]:
 
 
 def _mslapsrn(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "input_conv_f")
-    if first is None or "upconv_f" not in arrays:
-        return None
+    first = kernel(arrays, "input_conv_f")
     depth = sum(name.startswith("conv") and name.endswith("_f") for name in arrays)
     # neither the scale nor the recursions leave a trace: one set of weights serves them all
-    section = {"depth": depth, "features": first[3], "channels": first[2]}
-    return fitted(arrays, section, MSLapSRN, _mslapsrn_entries)
+    return {"depth": depth, "features": first[3], "channels": first[2]}
 
 
 def _idn_names() -> list[str]:
@@ -98,33 +91,14 @@ def _idn_entries(section: Section) -> list[Entry]:
 
 
 def _idn(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "conv1.0")
-    if first is None or first[0] % 16:
-        return None
+    first = kernel(arrays, "conv1.0")
     # the transposed convolution has the same shape at every stride
-    section = {"features": first[0], "channels": first[1]}
-    return fitted(arrays, section, IDN, _idn_entries)
+    return {"features": first[0], "channels": first[1]}
 
 
-LAPSRN_MATCONVNET = Layout(
-    name="phoenix104104/LapSRN",
-    network="lapsrn",
-    detect=_lapsrn,
-    entries=_lapsrn_entries,
-    constants=no_constants,
-)
+LAPSRN_MATCONVNET = Layout("phoenix104104/LapSRN", "lapsrn", LapSRN, _lapsrn, _lapsrn_entries)
 MSLAPSRN_MATCONVNET = Layout(
-    name="phoenix104104/LapSRN MSLapSRN",
-    network="mslapsrn",
-    detect=_mslapsrn,
-    entries=_mslapsrn_entries,
-    constants=no_constants,
+    "phoenix104104/LapSRN MSLapSRN", "mslapsrn", MSLapSRN, _mslapsrn, _mslapsrn_entries
 )
-IDN_CAFFE = Layout(
-    name="Zheng222/IDN-Caffe",
-    network="idn",
-    detect=_idn,
-    entries=_idn_entries,
-    constants=no_constants,
-)
+IDN_CAFFE = Layout("Zheng222/IDN-Caffe", "idn", IDN, _idn, _idn_entries)
 LAYOUTS = (LAPSRN_MATCONVNET, MSLAPSRN_MATCONVNET, IDN_CAFFE)

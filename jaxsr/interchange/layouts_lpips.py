@@ -1,28 +1,22 @@
 """Weight layouts of the LPIPS trunks that are no VGG, and the names of its heads."""
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from jaxsr.interchange.layout import (
-    Arrays,
-    Entry,
-    Layout,
-    Section,
-    conv_entries,
-    no_constants,
-    same,
-)
-from jaxsr.models.squeezenet import FIRES
+from jaxsr.interchange.detect import complete
+from jaxsr.interchange.layout import Arrays, Entry, Layout, Section, conv_chain, hwio_entries
+from jaxsr.interchange.layouts_torchvision import CLASSIFIER
+from jaxsr.models.alexnet import AlexNet
+from jaxsr.models.squeezenet import SqueezeNet
 from jaxsr.types import UserError
 
-_CLASSIFIER = re.compile(r"classifier\.\d+\.(weight|bias)")
 _SLICED = re.compile(r"net\.slice\d+\.(\d+)\.(.+)")
 _HEAD = "lin{}.model.1.weight"
-_ALEXNET = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
-_FIRE_PLACES = (3, 4, 6, 7, 9, 10, 11, 12)  # in torchvision's features
+_ALEXNET = (0, 3, 6, 8, 10)  # places of the convolutions in torchvision's `features`
+_FIRE_PLACES = (3, 4, 6, 7, 9, 10, 11, 12)
+_SQUEEZENET = "torchvision SqueezeNet 1.1"
+_KERAS = "DeepCognition/keras-squeezenet SqueezeNet 1.1"
 _PARTS = ("squeeze", "expand1x1", "expand3x3")
 
 # the layers that each trunk of LPIPS gives and their maps, in the order of the heads
@@ -70,105 +64,56 @@ def trunk(arrays: Arrays) -> dict[str, np.ndarray]:
         sliced = _SLICED.fullmatch(name)
         if sliced:
             found[f"features.{sliced[1]}.{sliced[2]}"] = value
-        elif not (name.startswith(("lin", "scaling_layer.")) or _CLASSIFIER.fullmatch(name)):
+        elif not (name.startswith(("lin", "scaling_layer.")) or re.fullmatch(CLASSIFIER, name)):
             found[name] = value
     return found
 
 
-def _detect(
-    entries: Callable[[Section], list[Entry]],
-    shapes: Callable[[], list[tuple[int, ...]]],
-    section: dict[str, Any],
-) -> Callable[[Arrays], dict[str, Any] | None]:
-    """All names, with or without a classifier's, and all shapes."""
-
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        table = entries(section)
-        held = {name for name in arrays if not _CLASSIFIER.fullmatch(name)}
-        if held != {entry.theirs for entry in table}:
-            return None
-        found = [tuple(arrays[entry.theirs].shape) for entry in table]
-        return dict(section) if found == shapes() else None
-
-    return detect
-
-
 def _alexnet_entries(section: Section) -> list[Entry]:
     del section
-    return [
-        entry
-        for index, place in enumerate(_ALEXNET, start=1)
-        for entry in conv_entries(f"features.{place}", f"conv{index}")
-    ]
-
-
-def _alexnet_shapes() -> list[tuple[int, ...]]:
-    return [shape for o, i, size in _ALEXNET.values() for shape in ((o, i, size, size), (o,))]
+    return conv_chain((f"features.{i}", f"conv{k}") for k, i in enumerate(_ALEXNET, start=1))
 
 
 def _squeezenet_entries(section: Section) -> list[Entry]:
-    del section
-    made = conv_entries("features.0", "conv1")
+    complete(SqueezeNet, section, layout=_SQUEEZENET, input="torchvision")
+    pairs = [("features.0", "conv1")]
     for index, place in enumerate(_FIRE_PLACES, start=2):
-        for part in _PARTS:
-            made += conv_entries(f"features.{place}.{part}", f"fire{index}_{part}")
-    return made
+        pairs += [(f"features.{place}.{part}", f"fire{index}_{part}") for part in _PARTS]
+    return conv_chain(pairs)
 
 
 def _keras_entries(section: Section) -> list[Entry]:
     """Names of the HDF5 file: biases «…_b», kernels numbered in the order of the graph, HWIO."""
-    del section
+    complete(SqueezeNet, section, layout=_KERAS, input="caffe")
     layers = [("conv1", "conv1")]
     for index in range(2, 10):
-        layers += [
-            (f"fire{index}/squeeze1x1", f"fire{index}_squeeze"),
-            (f"fire{index}/expand1x1", f"fire{index}_expand1x1"),
-            (f"fire{index}/expand3x3", f"fire{index}_expand3x3"),
-        ]
-    made = []
-    for number, (theirs, ours) in enumerate(layers, start=1):
-        made.append(Entry(f"{theirs}/uniform{number}", f"params/{ours}/kernel", same()))
-        made.append(Entry(f"{theirs}/{theirs}_b", f"params/{ours}/bias", same()))
-    return made
-
-
-def _kernels() -> list[tuple[int, int, int]]:
-    """(outputs, inputs, size) of SqueezeNet's convolutions in forward order."""
-    made, inputs = [(64, 3, 3)], 64
-    for squeezed, expanded in FIRES:
-        made += [(squeezed, inputs, 1), (expanded, squeezed, 1), (expanded, squeezed, 3)]
-        inputs = 2 * expanded
-    return made
-
-
-def _squeezenet_shapes() -> list[tuple[int, ...]]:
-    return [shape for o, i, size in _kernels() for shape in ((o, i, size, size), (o,))]
-
-
-def _keras_shapes() -> list[tuple[int, ...]]:
-    return [shape for o, i, size in _kernels() for shape in ((size, size, i, o), (o,))]
+        theirs = (f"fire{index}/{part}" for part in ("squeeze1x1", *_PARTS[1:]))
+        layers += [(a, f"fire{index}_{part}") for a, part in zip(theirs, _PARTS, strict=True)]
+    return [
+        entry
+        for number, (theirs, ours) in enumerate(layers, start=1)
+        for entry in hwio_entries(f"{theirs}/uniform{number}", f"{theirs}/{theirs}_b", ours)
+    ]
 
 
 ALEXNET = Layout(
     "torchvision AlexNet",
     "alexnet",
-    _detect(_alexnet_entries, _alexnet_shapes, {}),
+    AlexNet,
+    lambda arrays: {},
     _alexnet_entries,
-    no_constants,
+    beside=CLASSIFIER,
 )
 SQUEEZENET = Layout(
-    "torchvision SqueezeNet 1.1",
+    _SQUEEZENET,
     "squeezenet",
-    _detect(_squeezenet_entries, _squeezenet_shapes, {"input": "torchvision"}),
+    SqueezeNet,
+    lambda arrays: {"input": "torchvision"},
     _squeezenet_entries,
-    no_constants,
+    beside=CLASSIFIER,
 )
 # a port of the Caffe release: another training than torchvision's
 SQUEEZENET_KERAS = Layout(
-    "DeepCognition/keras-squeezenet SqueezeNet 1.1",
-    "squeezenet",
-    _detect(_keras_entries, _keras_shapes, {"input": "caffe"}),
-    _keras_entries,
-    no_constants,
+    _KERAS, "squeezenet", SqueezeNet, lambda arrays: {"input": "caffe"}, _keras_entries
 )
 LAYOUTS = (ALEXNET, SQUEEZENET, SQUEEZENET_KERAS)

@@ -1,23 +1,22 @@
 """Layouts of VDSR and DnCNN weight files.
 
-A `detect` here reads the hyper-parameters off a few shapes and leaves the proof to `fitted`. A
-section without `scale` means that the tensors do not tell it: whoever imports the file must say it.
+A section without `scale` means that the tensors do not tell it: whoever imports the file must say it.
 """
 
 from typing import Any
 
 import numpy as np
 
-from jaxsr.interchange.detect import counters
-from jaxsr.interchange.fitting import complete, fitted, hwio_entries, kernel_shape
+from jaxsr.interchange.detect import complete, kernel
 from jaxsr.interchange.layout import (
     Arrays,
     Entry,
     Layout,
     Section,
+    batch_counters,
     conv_entries,
     counted,
-    no_constants,
+    hwio_entries,
     norm_entries,
 )
 from jaxsr.models.dncnn import DnCNN
@@ -34,19 +33,16 @@ def _vdsr_torch_entries(section: Section) -> list[Entry]:
 
 
 def _vdsr_torch(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "input.weight")
-    if first is None:
-        return None
-    section = {
+    first = kernel(arrays, "input.weight")
+    return {
         "depth": counted("residual_layer.{}.conv.weight", arrays) + 2,
         "features": first[0],
         "channels": first[1],
         "bias": "input.bias" in arrays,
     }
-    return fitted(arrays, section, VDSR, _vdsr_torch_entries)
 
 
-def _vdsr_staged_entries(section: Section) -> list[Entry]:
+def _vdsr_hwio_entries(section: Section) -> list[Entry]:
     section = complete(VDSR, section, bias=True)
     hidden = [f"residual_layer_{i}" for i in range(section["depth"] - 2)]
     ours = ["input", *hidden, "output"]
@@ -57,13 +53,9 @@ def _vdsr_staged_entries(section: Section) -> list[Entry]:
     ]
 
 
-def _vdsr_staged(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "conv0/kernel")
-    depth = counted("conv{}/kernel", arrays)
-    if first is None or depth < 3:
-        return None
-    section = {"depth": depth, "features": first[3], "channels": first[2], "bias": True}
-    return fitted(arrays, section, VDSR, _vdsr_staged_entries)
+def _vdsr_hwio(arrays: Arrays) -> dict[str, Any] | None:
+    first, depth = kernel(arrays, "conv0/kernel"), counted("conv{}/kernel", arrays)
+    return {"depth": depth, "features": first[3], "channels": first[2], "bias": True}
 
 
 def _places(section: Section) -> list[int]:
@@ -86,22 +78,21 @@ def _dncnn_layout(name: str, prefix: str, *, batch_norm: bool, bias: str) -> Lay
         return table
 
     def constants(section: Section) -> dict[str, np.ndarray]:
-        return counters(entries(section))
+        return batch_counters(entries(section))
 
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        first = kernel_shape(arrays, f"{prefix}.0.weight")
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        first = kernel(arrays, f"{prefix}.0.weight")
         depth = sum(array.ndim == 4 for array in arrays.values())
         # IRCNN has the names and shapes of seven merged layers, and dilations no tensor shows
-        if first is None or depth < 3 or (depth == 7 and not batch_norm):
+        if depth == 7 and not batch_norm:
             return None
         section = {"depth": depth, "features": first[0], "channels": first[1]}
-        section |= {"batch_norm": batch_norm, "bias": bias}
-        return fitted(arrays, section, DnCNN, entries, constants=constants)
+        return section | {"batch_norm": batch_norm, "bias": bias}
 
-    return Layout(name, "dncnn", detect, entries, constants)
+    return Layout(name, "dncnn", DnCNN, read, entries, constants)
 
 
-def _dncnn_staged_entries(section: Section) -> list[Entry]:
+def _dncnn_hwio_entries(section: Section) -> list[Entry]:
     section = complete(DnCNN, section, batch_norm=False, bias="all", residual=True)
     # only the even places of MatConvNet's list have weights, the odd ones are ReLUs
     names = [f"layer{2 * i:02}" for i in range(section["depth"])]
@@ -112,39 +103,23 @@ def _dncnn_staged_entries(section: Section) -> list[Entry]:
     ]
 
 
-def _dncnn_staged(arrays: Arrays) -> dict[str, Any] | None:
-    first = kernel_shape(arrays, "layer00/kernel")
-    depth = len(arrays) // 2
-    if first is None or depth < 3 or depth == 7:  # seven: IRCNN, see above
+def _dncnn_hwio(arrays: Arrays) -> dict[str, Any] | None:
+    first, depth = kernel(arrays, "layer00/kernel"), len(arrays) // 2
+    if depth == 7:  # IRCNN, see above
         return None
     section = {"depth": depth, "features": first[3], "channels": first[2]}
-    section |= {"batch_norm": False, "bias": "all"}
-    return fitted(arrays, section, DnCNN, _dncnn_staged_entries)
+    return section | {"batch_norm": False, "bias": "all"}
 
 
-VDSR_PYTORCH = Layout(
-    name="twtygqyy/pytorch-vdsr Net",
-    network="vdsr",
-    detect=_vdsr_torch,
-    entries=_vdsr_torch_entries,
-    constants=no_constants,
-)
+VDSR_PYTORCH = Layout("twtygqyy/pytorch-vdsr Net", "vdsr", VDSR, _vdsr_torch, _vdsr_torch_entries)
 VDSR_HWIO = Layout(
-    name="huangzehao/caffe-vdsr (conv0/kernel)",
-    network="vdsr",
-    detect=_vdsr_staged,
-    entries=_vdsr_staged_entries,
-    constants=no_constants,
+    "huangzehao/caffe-vdsr (conv0/kernel)", "vdsr", VDSR, _vdsr_hwio, _vdsr_hwio_entries
 )
 DNCNN_KAIR = _dncnn_layout("cszn/KAIR DnCNN merged", "model", batch_norm=False, bias="all")
 DNCNN_KAIR_NORM = _dncnn_layout("cszn/KAIR DnCNN", "model", batch_norm=True, bias="all")
 DNCNN_PYTORCH = _dncnn_layout("cszn/DnCNN PyTorch DnCNN", "dncnn", batch_norm=True, bias="first")
 DNCNN_MATCONVNET = Layout(
-    name="cszn/DnCNN MatConvNet (layer00/kernel)",
-    network="dncnn",
-    detect=_dncnn_staged,
-    entries=_dncnn_staged_entries,
-    constants=no_constants,
+    "cszn/DnCNN MatConvNet (layer00/kernel)", "dncnn", DnCNN, _dncnn_hwio, _dncnn_hwio_entries
 )
 LAYOUTS = (
     VDSR_PYTORCH,

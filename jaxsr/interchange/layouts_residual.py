@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr.interchange.detect import chained, enlarges, fits, full, kernel, require
-from jaxsr.interchange.layout import Arrays, Entry, Layout, Section, counted, no_constants
+from jaxsr.interchange.detect import complete, enlarges, full, kernel
+from jaxsr.interchange.layout import Arrays, Entry, Layout, Section, conv_chain, counted
+from jaxsr.models.blocks import shuffle_factors
 from jaxsr.models.carn import CARN
 from jaxsr.models.edsr import EDSR, MEAN
 from jaxsr.models.msrresnet import MSRResNet
-from jaxsr.models.residual import stages
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.types import UserError
 
@@ -18,20 +18,17 @@ def _msrresnet_entries(section: Section) -> list[Entry]:
     given = full(MSRResNet, section)
     names = ["conv_first"]
     names += [f"body.{i}.conv{j}" for i in range(given["blocks"]) for j in (1, 2)]
-    names += [f"upconv{i}" for i, _ in enumerate(stages(given["scale"]), start=1)]
-    return chained((name, name.replace(".", "_")) for name in [*names, "conv_hr", "conv_last"])
+    names += [f"upconv{i}" for i, _ in enumerate(shuffle_factors(given["scale"]), start=1)]
+    return conv_chain((name, name.replace(".", "_")) for name in [*names, "conv_hr", "conv_last"])
 
 
 def _msrresnet(arrays: Arrays) -> dict[str, Any] | None:
-    features, inputs, *_ = kernel(arrays, "conv_first")
-    section = {
+    features = kernel(arrays, "conv_first.weight")[0]
+    return {
         "features": features,
         "blocks": counted("body.{}.conv1.weight", arrays),
         "scale": enlarges(arrays, "upconv{}", features, start=1, step=1),
     }
-    if inputs != 3 or section["scale"] not in (2, 3, 4):
-        return None
-    return section if fits(arrays, _msrresnet_entries(section)) else None
 
 
 _RRDB_NAMES = {
@@ -49,9 +46,8 @@ def _rrdbnet(kind: str, name: str) -> Layout:
     scales = {3: 4, 12: 2, 48: 1} if kind == "new" else {3: 4}
 
     def entries(section: Section) -> list[Entry]:
-        given = full(RRDBNet, section)
-        if kind != "new":
-            require(name, given, scale=4)
+        fixed = {} if kind == "new" else {"scale": 4}
+        given = complete(RRDBNet, section, layout=name, **fixed)
         pairs = [(first, "conv_first")]
         pairs += [
             (block.format(i=i, j=j, k=k), f"body_{i}/rdb{j}/conv{k}")
@@ -61,22 +57,19 @@ def _rrdbnet(kind: str, name: str) -> Layout:
         ]
         ours = ("conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
         pairs += [(end.format(n=given["blocks"]), to) for end, to in zip(ends, ours, strict=True)]
-        return chained(pairs)
+        return conv_chain(pairs)
 
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        features, inputs, *_ = kernel(arrays, first)
-        grown = block.format(i="{}", j=1, k=1)
-        section = {
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        features, inputs, *_ = kernel(arrays, f"{first}.weight")
+        grown = block.format(i="{}", j=1, k=1) + ".weight"
+        return {
             "features": features,
-            "blocks": counted(f"{grown}.weight", arrays),
+            "blocks": counted(grown, arrays),
             "growth": kernel(arrays, grown.format(0))[0],
-            "scale": scales.get(inputs, 0),
+            "scale": scales[inputs],
         }
-        if not section["scale"] or not section["blocks"]:
-            return None
-        return section if fits(arrays, entries(section)) else None
 
-    return Layout(name, "rrdbnet", detect, entries, no_constants)
+    return Layout(name, "rrdbnet", RRDBNet, read, entries)
 
 
 _EDSR_NAMES = {  # head, the two of block {}, trunk end behind {} blocks, up, tail
@@ -95,18 +88,21 @@ def _edsr(kind: str, name: str) -> Layout:
         for i in range(given["blocks"]):
             pairs += [(first.format(i), f"body_{i}_conv1"), (second.format(i), f"body_{i}_conv2")]
         pairs += [(trunk.format(given["blocks"]), "conv_after_body")]
-        pairs += [(up.format(2 * i), f"upsample_{i}") for i, _ in enumerate(stages(given["scale"]))]
-        return chained([*pairs, (tail, "conv_last")])
+        pairs += [
+            (up.format(2 * i), f"upsample_{i}")
+            for i, _ in enumerate(shuffle_factors(given["scale"]))
+        ]
+        return conv_chain([*pairs, (tail, "conv_last")])
 
     def constants(section: Section) -> dict[str, np.ndarray]:
         if kind == "basicsr":
             return {}
         return _shifts("{}_mean", np.float32(full(EDSR, section)["rgb_range"]))
 
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        features, inputs, *_ = kernel(arrays, head)
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        features = kernel(arrays, f"{head}.weight")[0]
         blocks = counted(f"{first}.weight", arrays)
-        section = {
+        return {
             "features": features,
             "blocks": blocks,
             "scale": enlarges(arrays, up, features, start=0, step=2),
@@ -114,11 +110,8 @@ def _edsr(kind: str, name: str) -> Layout:
             "residual_scale": 0.1 if (features, blocks) == (256, 32) else 1.0,
             "rgb_range": 255.0 if kind == "basicsr" else _rgb_range(arrays),
         }
-        if inputs != 3 or not blocks or not section["scale"] or not section["rgb_range"]:
-            return None
-        return section if fits(arrays, entries(section), constants(section)) else None
 
-    return Layout(name, "edsr", detect, entries, constants)
+    return Layout(name, "edsr", EDSR, read, entries, constants)
 
 
 def _shifts(pattern: str, levels: np.float32) -> dict[str, np.ndarray]:
@@ -132,15 +125,17 @@ def _shifts(pattern: str, levels: np.float32) -> dict[str, np.ndarray]:
 
 
 def _rgb_range(arrays: Arrays) -> float:
-    """What multiplies DIV2K's mean in the shift: 255 where there is none, 0 for another mean."""
+    """What multiplies DIV2K's mean in the shift, 255 where there is none; ValueError for another mean."""
     if "sub_mean.bias" not in arrays:
         return 255.0
     mean, shift = np.asarray(MEAN), -np.asarray(arrays["sub_mean.bias"], np.float64)
     if shift.shape != mean.shape:
-        return 0.0
+        raise ValueError("a mean of another number of channels")
     # float16 keeps three digits of the shift, bfloat16 two, and the range is a whole number
     levels = float(np.round((shift / mean).mean()))
-    return levels if np.allclose(shift, levels * mean, rtol=1e-2, atol=0) else 0.0
+    if levels <= 0 or not np.allclose(shift, levels * mean, rtol=1e-2, atol=0):
+        raise ValueError("a mean that is not DIV2K's")
+    return levels
 
 
 _CARN = "nmhkahn/CARN-pytorch Net"
@@ -164,8 +159,10 @@ def _carn_entries(section: Section) -> list[Entry]:
     pairs = [(name, _carn_name(name)) for name in names]
     for scale in scales or (given["scale"],):
         head = f"upsample.up{scale if scales else ''}.body"
-        pairs += [(f"{head}.{3 * i}", f"up{scale}_{i}") for i, _ in enumerate(stages(scale))]
-    return chained([*pairs, ("exit", "exit")])
+        pairs += [
+            (f"{head}.{3 * i}", f"up{scale}_{i}") for i, _ in enumerate(shuffle_factors(scale))
+        ]
+    return conv_chain([*pairs, ("exit", "exit")])
 
 
 def _carn_name(theirs: str) -> str:
@@ -182,32 +179,25 @@ def _carn_constants(section: Section) -> dict[str, np.ndarray]:
 
 def _carn(arrays: Arrays) -> dict[str, Any] | None:
     """One upsampler is of its scale; of three the section names all, and the user picks one."""
-    features, inputs, *_ = kernel(arrays, "entry")
-    width = kernel(arrays, "b1.b1.body.0")[1]
-    if inputs != 3 or not width or features % width:
-        return None
+    features = kernel(arrays, "entry.weight")[0]
     section = {
         "features": features,
-        "groups": features // width,
+        "groups": features // kernel(arrays, "b1.b1.body.0.weight")[1],
         "shared": "b1.b1.body.4.weight" in arrays,
     }
     if "upsample.up2.body.0.weight" in arrays:
         section["scales"] = _MULTI
     else:
         section["scale"] = enlarges(arrays, "upsample.up.body.{}", features, start=0, step=3)
-    if section.get("scale", 2) not in _MULTI or (section["groups"] > 1 and not section["shared"]):
-        return None
-    return section if fits(arrays, _carn_entries(section), _carn_constants(section)) else None
+    return section
 
 
 LAYOUTS = (
-    Layout(
-        "XPixelGroup/BasicSR MSRResNet", "msrresnet", _msrresnet, _msrresnet_entries, no_constants
-    ),
+    Layout("XPixelGroup/BasicSR MSRResNet", "msrresnet", MSRResNet, _msrresnet, _msrresnet_entries),
     _rrdbnet("new", "XPixelGroup/BasicSR RRDBNet"),
     _rrdbnet("esrgan", "xinntao/ESRGAN RRDBNet"),
     _rrdbnet("old", "XPixelGroup/BasicSR@9fd09d4 RRDBNet"),
     _edsr("basicsr", "XPixelGroup/BasicSR EDSR"),
     _edsr("sanghyun", "sanghyun-son/EDSR-PyTorch EDSR"),
-    Layout(_CARN, "carn", _carn, _carn_entries, _carn_constants),
+    Layout(_CARN, "carn", CARN, _carn, _carn_entries, _carn_constants),
 )

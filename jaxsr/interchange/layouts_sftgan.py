@@ -1,22 +1,25 @@
 """Weight layouts of SFT-GAN: the generator in both variants, the segmenter, the discriminator."""
 
+import itertools
+import math
 import re
 from typing import Any
 
 import numpy as np
 
-from jaxsr.interchange.detect import counters, fits, full, require
+from jaxsr.interchange.detect import complete, full, kernel
 from jaxsr.interchange.layout import (
     Arrays,
     Entry,
     Layout,
     Move,
     Section,
+    batch_counters,
+    conv_chain,
     conv_entries,
     counted,
     linear,
     linear_after_flatten,
-    no_constants,
     norm_entries,
     same,
 )
@@ -25,29 +28,19 @@ from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
 from jaxsr.models.sftnet import SFTNet
 
 _CONVOLUTIONS = {"pytorch": (0, 3, 6, 8), "torch": (1, 4, 6, 8)}  # of HR_branch
+_FIRST = 10  # place of the segmenter's first block in `feature`
 
 
-def _shape(arrays: Arrays, name: str) -> tuple[int, ...]:
-    """The shape of an array, () where there is none."""
-    return arrays[name].shape if name in arrays else ()
-
-
-def _pairs(names: list[str]) -> list[Entry]:
-    """Convolutions whose names are ours with dots before digits as underscores, depth by depth."""
-    made = []
-    for name in names:
-        ours = re.sub(r"\.(\d+)", r"_\1", name).replace(".", "/")
-        made += conv_entries(name, ours)
-    return made
+def _ours(theirs: str) -> str:
+    """Our names are theirs with the dots before digits as underscores, depth by depth."""
+    return re.sub(r"\.(\d+)", r"_\1", theirs).replace(".", "/")
 
 
 def _sftnet(variant: str, name: str) -> Layout:
     """The layout of one variant; its places in HR_branch tell it from the other."""
 
     def entries(section: Section) -> list[Entry]:
-        given = full(SFTNet, section)
-        require(name, given, variant=variant)
-        blocks = given["blocks"]
+        blocks = complete(SFTNet, section, layout=name, variant=variant)["blocks"]
 
         def layer(place):
             return [f"{place}.SFT_{t}_conv{i}" for t in ("scale", "shift") for i in (0, 1)]
@@ -58,34 +51,21 @@ def _sftnet(variant: str, name: str) -> Layout:
                 names += layer(f"sft_branch.{i}.sft{half}") + [f"sft_branch.{i}.conv{half}"]
         names += layer(f"sft_branch.{blocks}") + [f"sft_branch.{blocks + 1}"]
         names += [f"HR_branch.{i}" for i in _CONVOLUTIONS[variant]]
-        return _pairs(names + [f"CondNet.{i}" for i in (0, 2, 4, 6, 8)])
+        names += [f"CondNet.{i}" for i in (0, 2, 4, 6, 8)]
+        return conv_chain((name, _ours(name)) for name in names)
 
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        first = _shape(arrays, "conv0.weight")
-        condition = _shape(arrays, "CondNet.0.weight")
-        last = _shape(arrays, "CondNet.8.weight")
-        if first[1:] != (3, 3, 3) or condition[2:] != (4, 4) or last[1:] != (condition[0], 1, 1):
-            return None
-        section = {
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        hidden, classes, *_ = kernel(arrays, "CondNet.0.weight")
+        return {
             "variant": variant,
-            "features": first[0],
+            "features": kernel(arrays, "conv0.weight")[0],
             "blocks": counted("sft_branch.{}.conv0.weight", arrays),
-            "condition": last[0],
-            "condition_hidden": condition[0],
-            "classes": condition[1],
+            "condition": kernel(arrays, "CondNet.8.weight")[0],
+            "condition_hidden": hidden,
+            "classes": classes,
         }
-        up = (4 if variant == "pytorch" else 1) * first[0]
-        place = _CONVOLUTIONS[variant][0]
-        shapes = {
-            f"HR_branch.{place}.weight": (up, first[0], 3, 3),
-            "HR_branch.8.weight": (3, first[0], 3, 3),
-            f"sft_branch.{section['blocks']}.SFT_scale_conv1.weight": (first[0], last[0], 1, 1),
-        }
-        if any(_shape(arrays, key) != shape for key, shape in shapes.items()):
-            return None
-        return section if fits(arrays, entries(section)) else None
 
-    return Layout(name, "sftnet", detect, entries, no_constants)
+    return Layout(name, "sftnet", SFTNet, read, entries)
 
 
 # the segmenter
@@ -101,7 +81,7 @@ def grouped_transposed_conv() -> Move:
 
 def _segmenter_entries(section: Section) -> list[Entry]:
     given = full(OutdoorSceneSeg, section)
-    made, place = [], 10
+    made, place = [], _FIRST
 
     def unit(theirs, ours, index):
         norm = norm_entries(f"{theirs}.{index + 1}", f"{ours}_{index + 1}")
@@ -123,36 +103,21 @@ def _segmenter_entries(section: Section) -> list[Entry]:
 
 
 def _segmenter_constants(section: Section) -> dict[str, np.ndarray]:
-    return counters(_segmenter_entries(section))
+    return batch_counters(_segmenter_entries(section))
 
 
 def _segmenter(arrays: Arrays) -> dict[str, Any] | None:
-    first, last = _shape(arrays, "feature.0.weight"), _shape(arrays, "deconv.weight")
-    blocks = counted("feature.{}.res.0.weight", _from_ten(arrays))
-    starts = [i for i in range(blocks) if f"feature.{i + 10}.proj.0.weight" in arrays]
-    if first[1:] != (3, 3, 3) or last[1:] != (1, 16, 16) or len(starts) != 4 or starts[0]:
-        return None
-    ends = [*starts[1:], blocks]
-    section = {
-        "features": first[0],
-        "blocks": tuple(end - start for start, end in zip(starts, ends, strict=True)),
-        "classes": last[0],
+    places = (
+        place for place in itertools.count(_FIRST) if f"feature.{place}.res.0.weight" not in arrays
+    )
+    end = next(places)
+    # the first block of each stage has other inputs than outputs, and a projection
+    starts = [i for i in range(_FIRST, end) if f"feature.{i}.proj.0.weight" in arrays]
+    return {
+        "features": kernel(arrays, "feature.0.weight")[0],
+        "blocks": tuple(b - a for a, b in itertools.pairwise([*starts, end])),
+        "classes": kernel(arrays, "deconv.weight")[0],
     }
-    head = f"feature.{10 + blocks + 4}.weight"
-    if _shape(arrays, head) != (last[0], 8 * first[0], 1, 1):
-        return None
-    fitting = fits(arrays, _segmenter_entries(section), _segmenter_constants(section))
-    return section if fitting else None
-
-
-def _from_ten(arrays: Arrays) -> dict[str, np.ndarray]:
-    """The arrays of the bottlenecks with the numbers of the places counted from 0."""
-    found = {}
-    for name, array in arrays.items():
-        match = re.fullmatch(r"feature\.(\d+)\.(res\.0\.weight)", name)
-        if match and int(match[1]) >= 10:
-            found[f"feature.{int(match[1]) - 10}.{match[2]}"] = array
-    return found
 
 
 # the discriminator
@@ -176,33 +141,37 @@ def _discriminator_entries(section: Section) -> list[Entry]:
 
 
 def _discriminator_constants(section: Section) -> dict[str, np.ndarray]:
-    return counters(_discriminator_entries(section))
+    return batch_counters(_discriminator_entries(section))
 
 
 def _discriminator(arrays: Arrays) -> dict[str, Any] | None:
-    first, hidden = _shape(arrays, "feature.0.weight"), _shape(arrays, "gan.0.weight")
-    classes = _shape(arrays, "cls.2.weight")
-    if first[1:] != (3, 3, 3) or len(hidden) != 2 or len(classes) != 2:
-        return None
-    side = int((hidden[1] / (8 * first[0])) ** 0.5)
-    section = {
-        "size": 16 * side, "features": first[0], "classes": classes[0], "hidden": hidden[0],
-    }  # fmt: skip
-    if side * side * 8 * first[0] != hidden[1] or classes[1] != hidden[0]:
-        return None
-    fitting = fits(arrays, _discriminator_entries(section), _discriminator_constants(section))
-    return section if fitting else None
+    features = kernel(arrays, "feature.0.weight")[0]
+    hidden, inputs = arrays["gan.0.weight"].shape
+    return {
+        "size": 16 * math.isqrt(inputs // (8 * features)),
+        "features": features,
+        "classes": arrays["cls.2.weight"].shape[0],
+        "hidden": hidden,
+    }
 
 
 LAYOUTS = (
     _sftnet("pytorch", "xinntao/SFTGAN SFT_Net"),
     _sftnet("torch", "xinntao/SFTGAN SFT_Net_torch"),
     Layout(
-        "xinntao/SFTGAN OutdoorSceneSeg", "outdoor_scene_seg", _segmenter, _segmenter_entries,
+        "xinntao/SFTGAN OutdoorSceneSeg",
+        "outdoor_scene_seg",
+        OutdoorSceneSeg,
+        _segmenter,
+        _segmenter_entries,
         _segmenter_constants,
     ),
     Layout(
-        "XPixelGroup/BasicSR ACD_VGG_BN_96", "acd_vgg_96", _discriminator, _discriminator_entries,
+        "XPixelGroup/BasicSR ACD_VGG_BN_96",
+        "acd_vgg_96",
+        ACDVGG96,
+        _discriminator,
+        _discriminator_entries,
         _discriminator_constants,
     ),
-)  # fmt: skip
+)

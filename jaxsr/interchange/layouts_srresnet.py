@@ -4,27 +4,28 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr.interchange.detect import chained, counters, enlarges, fits, full, kernel, require
+from jaxsr.interchange.detect import complete, enlarges, full, kernel
 from jaxsr.interchange.layout import (
     Arrays,
     Entry,
     Layout,
     Section,
+    batch_counters,
+    conv_chain,
     conv_entries,
     counted,
-    no_constants,
     norm_entries,
     same,
 )
-from jaxsr.models.residual import stages
-from jaxsr.models.srgan import SRResNet
-from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.blocks import shuffle_factors
+from jaxsr.models.legacy_srresnet import LegacySRResNet
+from jaxsr.models.srresnet import SRResNet
 from jaxsr.types import UserError
 
 
 def _legacy_entries(section: Section) -> list[Entry]:
     given = full(LegacySRResNet, section)
-    blocks, last = given["blocks"], 2 + 3 * len(stages(given["scale"]))
+    blocks, last = given["blocks"], 2 + 3 * len(shuffle_factors(given["scale"]))
     pairs = [("model.0", "model_0")]
     pairs += [
         (f"model.1.sub.{i}.res.{j}", f"model_1/sub_{i}/res_{j}")
@@ -33,20 +34,17 @@ def _legacy_entries(section: Section) -> list[Entry]:
     ]
     pairs += [(f"model.1.sub.{blocks}", f"model_1/sub_{blocks}")]
     pairs += [(f"model.{k}", f"model_{k}") for k in [*range(2, last + 1, 3), last + 2]]
-    return chained(pairs)
+    return conv_chain(pairs)
 
 
 def _legacy(arrays: Arrays) -> dict[str, Any] | None:
-    features, inputs, *_ = kernel(arrays, "model.0")
-    section = {
+    features = kernel(arrays, "model.0.weight")[0]
+    return {
         "features": features,
         "blocks": counted("model.1.sub.{}.res.0.weight", arrays),
         # the convolution behind the stages, with `features` outputs, ends the chain
         "scale": enlarges(arrays, "model.{}", features, start=2, step=3),
     }
-    if inputs != 3 or not section["scale"]:
-        return None
-    return section if fits(arrays, _legacy_entries(section)) else None
 
 
 _LEFT = "leftthomas/SRGAN Generator"
@@ -60,8 +58,7 @@ def _slope(theirs: str, ours: str) -> list[Entry]:
 
 
 def _left_entries(section: Section) -> list[Entry]:
-    given = full(SRResNet, section)
-    require(_LEFT, given, **_LEFT_OPTIONS)
+    given = complete(SRResNet, section, layout=_LEFT, **_LEFT_OPTIONS)
     blocks = given["blocks"]
     if given["scale"] == 3:
         raise UserError(f"{_LEFT} enlarges by 2, 4 or 8, not by 3: choose another layout.")
@@ -74,7 +71,7 @@ def _left_entries(section: Section) -> list[Entry]:
             made += _slope(f"{theirs}.prelu", f"{ours}_act") if j == 1 else []
     made += conv_entries(f"block{blocks + 2}.0", "conv_mid")
     made += norm_entries(f"block{blocks + 2}.1", "norm_mid")
-    tail, count = f"block{blocks + 3}", len(stages(given["scale"]))
+    tail, count = f"block{blocks + 3}", len(shuffle_factors(given["scale"]))
     for i in range(count):
         made += conv_entries(f"{tail}.{i}.conv", f"up_{i}_conv")
         made += _slope(f"{tail}.{i}.prelu", f"up_{i}_act")
@@ -82,23 +79,20 @@ def _left_entries(section: Section) -> list[Entry]:
 
 
 def _left_constants(section: Section) -> dict[str, np.ndarray]:
-    return counters(_left_entries(section))
+    return batch_counters(_left_entries(section))
 
 
 def _left(arrays: Arrays) -> dict[str, Any] | None:
-    features, *rest = kernel(arrays, "block1.0")
+    if np.shape(arrays["block1.1.weight"]) != (1,):  # a slope per channel is another class's
+        return None
+    features = kernel(arrays, "block1.0.weight")[0]
     blocks = next(i for i in range(len(arrays) + 1) if f"block{i + 2}.conv1.weight" not in arrays)
-    tail = f"block{blocks + 3}"
-    section = {
+    return {
         "features": features,
         "blocks": blocks,
-        "scale": enlarges(arrays, tail + ".{}.conv", features, start=0, step=1),
+        "scale": enlarges(arrays, f"block{blocks + 3}.{{}}.conv", features, start=0, step=1),
         **_LEFT_OPTIONS,
     }
-    slopes = arrays.get("block1.1.weight")
-    if rest != [3, 9, 9] or section["scale"] not in (2, 4, 8) or np.shape(slopes) != (1,):
-        return None
-    return section if fits(arrays, _left_entries(section), _left_constants(section)) else None
 
 
 _TWTY = "twtygqyy/pytorch-SRResNet _NetG"
@@ -109,8 +103,7 @@ _TWTY_OPTIONS = dict(
 
 
 def _twty_entries(section: Section) -> list[Entry]:
-    given = full(SRResNet, section)
-    require(_TWTY, given, **_TWTY_OPTIONS)
+    given = complete(SRResNet, section, layout=_TWTY, **_TWTY_OPTIONS)
     made = conv_entries("conv_input", "conv_input", bias=False)
     for i in range(given["blocks"]):
         for j in (1, 2):
@@ -130,25 +123,21 @@ def _affine(theirs: str, ours: str) -> list[Entry]:
 
 
 def _twty(arrays: Arrays) -> dict[str, Any] | None:
-    features, *rest = kernel(arrays, "conv_input")
-    section = {
-        "features": features,
+    return {
+        "features": kernel(arrays, "conv_input.weight")[0],
         "blocks": counted("residual.{}.in1.weight", arrays),
         **_TWTY_OPTIONS,
     }
-    if rest != [3, 9, 9] or enlarges(arrays, "upscale4x.{}", features, start=0, step=3) != 4:
-        return None
-    return section if fits(arrays, _twty_entries(section)) else None
 
 
 LAYOUTS = (
     Layout(
         "XPixelGroup/BasicSR@9fd09d4 SRResNet",
         "legacy_srresnet",
+        LegacySRResNet,
         _legacy,
         _legacy_entries,
-        no_constants,
     ),
-    Layout(_LEFT, "srresnet", _left, _left_entries, _left_constants),
-    Layout(_TWTY, "srresnet", _twty, _twty_entries, no_constants),
+    Layout(_LEFT, "srresnet", SRResNet, _left, _left_entries, _left_constants),
+    Layout(_TWTY, "srresnet", SRResNet, _twty, _twty_entries),
 )

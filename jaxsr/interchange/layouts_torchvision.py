@@ -3,11 +3,15 @@
 import re
 from typing import Any
 
-from jaxsr.interchange.layout import Arrays, Entry, Layout, Section, conv_entries, no_constants
+import flax.linen as nn
 
-_COUNTS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-_WIDTHS = (64, 128, 256, 512, 512)
-_CLASSIFIER = re.compile(r"classifier\.\d+\.(weight|bias)")
+from jaxsr.interchange.layout import Arrays, Entry, Layout, Section, conv_chain
+from jaxsr.models.vgg import VGG16 as VGG16Network
+from jaxsr.models.vgg import VGG19 as VGG19Network
+from jaxsr.models.vgg import layer_names
+
+_DEPTHS = {"vgg16": 16, "vgg19": 19}
+CLASSIFIER = r"classifier\.\d+\.(weight|bias)"
 _SHARED = 7  # convolutions, up to conv3_3, whose places are the same in both
 
 
@@ -16,13 +20,8 @@ def places(network: str) -> dict[str, int]:
 
     Each is followed by its ReLU, each block by its pooling. network: vgg16 or vgg19
     """
-    found, place = {}, 0
-    for block, count in enumerate(_COUNTS[network], start=1):
-        for index in range(1, count + 1):
-            found[f"conv{block}_{index}"] = place
-            place += 2
-        place += 1
-    return found
+    names = layer_names(depth=_DEPTHS[network])
+    return {name: place for place, name in enumerate(names) if name.startswith("conv")}
 
 
 def deepest_conv(layers: Any) -> str:
@@ -34,42 +33,34 @@ def deepest_conv(layers: Any) -> str:
     return max(names, key=lambda name: (*map(int, re.findall(r"\d+", name)), 99)[:2])
 
 
-def _vgg(network: str, name: str, *, numbered: bool) -> Layout:
-    """The layout of `network`; its arrays are named after torchvision's places, or after layers."""
+def _vgg(
+    network: str, module: type[nn.Module], name: str, *, numbered: bool, least: int = 1
+) -> Layout:
+    """The layout of `network`; its arrays are named after torchvision's places, or after layers.
+
+    A file may end behind any convolution from the number `least` on.
+    """
+    convolutions = places(network)
+
+    def theirs(layer: str) -> str:
+        return f"features.{convolutions[layer]}" if numbered else layer
 
     def entries(section: Section) -> list[Entry]:
-        found = places(network)
         layers = section.get("layers", ())
-        last = deepest_conv(layers) if layers else list(found)[-1]
-        made = []
-        for layer, place in found.items():
-            if int(layer[4]) > int(last[4]) or ("_" in last and layer > last):
-                break
-            made += conv_entries(f"features.{place}" if numbered else layer, layer)
-        return made
+        last = deepest_conv(layers) if layers else list(convolutions)[-1]
+        # a pooling has no number, and needs its whole block
+        kept = [x for x in convolutions if x <= last or ("_" not in last and x[:5] == last)]
+        return conv_chain((theirs(layer), layer) for layer in kept)
 
-    def detect(arrays: Arrays) -> dict[str, Any] | None:
-        held = {key: value for key, value in arrays.items() if not _CLASSIFIER.fullmatch(key)}
-        convolutions = list(places(network))
-        count = len(held) // 2
-        # a head that ends before both part says nothing of which it is: it is taken for VGG19's
-        shortest = _SHARED if network == "vgg16" else 0
-        if not shortest < count <= len(convolutions) or len(held) % 2:
-            return None
-        section = {"layers": (convolutions[count - 1],)}
-        inputs = 3
-        for index, entry in enumerate(entries(section)):
-            width = _WIDTHS[int(convolutions[index // 2][4]) - 1]
-            shape = (width,) if index % 2 else (width, inputs, 3, 3)
-            if entry.theirs not in held or held[entry.theirs].shape != shape:
-                return None
-            inputs = width
-        return section
+    def read(arrays: Arrays) -> dict[str, Any] | None:
+        held = [layer for layer in convolutions if f"{theirs(layer)}.weight" in arrays]
+        return {"layers": (held[-1],)} if len(held) >= least else None
 
-    return Layout(name, network, detect, entries, no_constants)
+    return Layout(name, network, module, read, entries, beside=CLASSIFIER)
 
 
-VGG19 = _vgg("vgg19", "torchvision VGG19", numbered=True)
-VGG19_LAYERS = _vgg("vgg19", "VGG19 by the names of its layers", numbered=False)
-VGG16 = _vgg("vgg16", "torchvision VGG16", numbered=True)
+VGG19 = _vgg("vgg19", VGG19Network, "torchvision VGG19", numbered=True)
+VGG19_LAYERS = _vgg("vgg19", VGG19Network, "VGG19 by the names of its layers", numbered=False)
+# a head that ends before both part says nothing of which it is: it is taken for VGG19's
+VGG16 = _vgg("vgg16", VGG16Network, "torchvision VGG16", numbered=True, least=_SHARED + 1)
 LAYOUTS = (VGG19, VGG19_LAYERS, VGG16)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxsr.interchange.damage import reason
 from jaxsr.types import UserError
 
 _HEADER = 128
@@ -40,29 +41,29 @@ def read_matlab(path: Path) -> dict[str, Any]:
         if data[126:128] != b"IM":
             raise ValueError("no header of MATLAB 5")
         found = {}
-        left = 64 * len(data) + 2**24
-        for kind, body in _elements(data[_HEADER:], padded=False):
+        left = [64 * len(data) + 2**24]
+        for kind, body in _elements(memoryview(data)[_HEADER:], padded=False):
             if kind == _COMPRESSED:
                 unpacker = zlib.decompressobj()
-                body = unpacker.decompress(body, left)
+                # one more than there may be: 0 would be without a limit
+                body = memoryview(unpacker.decompress(body, left[0] + 1))
                 if not unpacker.eof:
                     raise ValueError("a part is cut short, or unpacks to too much")
-                left -= len(body)
+                _take(left, len(body))
                 kind, body = next(_elements(body))
             if kind == _MATRIX:
-                name, value = _matrix(body, depth=0)
+                name, value = _matrix(body, left, depth=0)
                 found[name] = value
     except UserError:
         raise
     except Exception as error:  # a damaged file can raise anything in struct, zlib and numpy
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
-            f"{path} is not a whole MATLAB 5 file ({reason}): fetch it again."
+            f"{path} is not a whole MATLAB 5 file ({reason(error)}): fetch it again."
         ) from error
     return found
 
 
-def _elements(data: bytes, *, padded: bool = True) -> Iterator[tuple[int, bytes]]:
+def _elements(data: memoryview, *, padded: bool = True) -> Iterator[tuple[int, memoryview]]:
     """Types and contents of the elements one behind the other; inside a matrix they fill 8 bytes."""
     place = 0
     while place < len(data):
@@ -78,13 +79,19 @@ def _elements(data: bytes, *, padded: bool = True) -> Iterator[tuple[int, bytes]
         yield kind, data[start : start + size]
 
 
-def _numbers(element: tuple[int, bytes]) -> np.ndarray:
+def _take(left: list[int], size: int) -> None:
+    left[0] -= size
+    if left[0] < 0:
+        raise ValueError("it unpacks to too much")
+
+
+def _numbers(element: tuple[int, memoryview]) -> np.ndarray:
     kind, body = element
     return np.frombuffer(body, np.dtype(_STORED[kind]).newbyteorder("<"))
 
 
-def _matrix(body: bytes, *, depth: int) -> tuple[str, Any]:
-    """Name and value of one array of any class."""
+def _matrix(body: memoryview, left: list[int], *, depth: int) -> tuple[str, Any]:
+    """Name and value of one array of any class. `left`: bytes that all of them may still take."""
     if depth > _DEPTH:
         raise ValueError(f"cells nested more than {_DEPTH} deep")
     if not body:
@@ -96,23 +103,24 @@ def _matrix(body: bytes, *, depth: int) -> tuple[str, Any]:
     shape = tuple(int(n) for n in _numbers(next(parts)))
     if min(shape, default=0) < 0:
         raise ValueError("an array with a negative size")
-    name = next(parts)[1].decode("latin1")
+    name = bytes(next(parts)[1]).decode("latin1")
     if kind in _NUMERIC:
         stored = _numbers(next(parts))
+        _take(left, stored.size * np.dtype(_NUMERIC[kind]).itemsize)
         return name, stored.astype(_NUMERIC[kind]).reshape(shape, order="F")
     if kind == _CHAR:
         code, text = next(parts, (1, b""))
-        return name, text.decode(_TEXT[code])
+        return name, bytes(text).decode(_TEXT[code])
     if kind == _CELL:
-        return name, [_matrix(inner, depth=depth + 1)[1] for _, inner in parts]
+        return name, [_matrix(inner, left, depth=depth + 1)[1] for _, inner in parts]
     if kind == _OBJECT:
         next(parts)  # the name of its class
     length = int(_numbers(next(parts))[0])
-    names = next(parts)[1]
+    names = bytes(next(parts)[1])
     fields = [
         names[i : i + length].split(b"\0")[0].decode("latin1") for i in range(0, len(names), length)
     ]
-    values = [_matrix(inner, depth=depth + 1)[1] for _, inner in parts]
+    values = [_matrix(inner, left, depth=depth + 1)[1] for _, inner in parts]
     rows = [
         dict(zip(fields, values[i : i + len(fields)], strict=True))
         for i in range(0, len(values), max(1, len(fields)))

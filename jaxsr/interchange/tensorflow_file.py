@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsr.interchange.damage import reason
 from jaxsr.types import UserError
 
 _DTYPES = {
@@ -15,6 +16,7 @@ _DTYPES = {
 _FOOTER = 48  # bytes: two block handles, padded, and the magic number
 _MAGIC = 0xDB4775248B80FB57
 _RAW, _SNAPPY = 0, 1
+_ENTRY = 64  # bytes that an entry of the index takes in memory beside its words
 
 
 def read_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -32,7 +34,7 @@ def read_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         if header.get(2, 0):
             raise UserError(f"{index} was written on a big-endian machine, which is not read.")
         shards = int(header.get(1, 1))
-        arrays, others, data = {}, [], {}
+        arrays, others, data, left = {}, [], {}, {}
         for name, entry in table.items():
             fields = _fields(entry)
             if 7 in fields:
@@ -48,12 +50,16 @@ def read_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], list[str]]:
                 if not path.is_file():
                     raise UserError(f"{index} needs {path.name} beside it: fetch that too.")
                 data[shard] = path.read_bytes()
+                left[shard] = len(data[shard])
+            left[shard] -= fields.get(5, 0)
+            if left[shard] < 0:
+                raise ValueError("an entry that does not fit its data file")
             arrays[name.decode()] = _array(fields, data[shard])
     except UserError:
         raise
     except Exception as error:  # a damaged file can raise anything in struct and numpy
         raise UserError(
-            f"{index} is not a whole TensorFlow checkpoint ({error}): fetch it again."
+            f"{index} is not a whole TensorFlow checkpoint ({reason(error)}): fetch it again."
         ) from error
     return arrays, others
 
@@ -77,8 +83,9 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = 0
     for _ in range(2):  # the handle of the block of filters, of which there are none
         _, place = _varint(footer, place)
-    for _, handle in _block(data, *_handle(footer, place)):
-        yield from _block(data, *_handle(handle, 0))
+    left = [64 * len(data) + 2**16]
+    for _, handle in _block(data, *_handle(footer, place), left):
+        yield from _block(data, *_handle(handle, 0), left)
 
 
 def _handle(data: bytes, place: int) -> tuple[int, int]:
@@ -86,8 +93,12 @@ def _handle(data: bytes, place: int) -> tuple[int, int]:
     return offset, _varint(data, place)[0]
 
 
-def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """The entries of one block; a key shares its beginning with the key before it."""
+def _block(data: bytes, offset: int, size: int, left: list[int]) -> Iterator[tuple[bytes, bytes]]:
+    """The entries of one block; a key shares its beginning with the key before it.
+
+    left: bytes that all blocks may still come to; keys that grow by what they share, and a block
+          that is named many times, make much of a small file
+    """
     kind = data[offset + size]
     if kind != _RAW:
         name = "Snappy" if kind == _SNAPPY else f"code {kind}"
@@ -98,10 +109,14 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
     block = data[offset : offset + size]
     restarts = struct.unpack("<I", block[-4:])[0]
     end, place, key = size - 4 - 4 * restarts, 0, b""
+    left[0] -= size
     while place < end:
         shared, place = _varint(block, place)
         own, place = _varint(block, place)
         length, place = _varint(block, place)
+        left[0] -= _ENTRY + min(shared, len(key)) + own + length
+        if left[0] < 0:
+            raise ValueError("its index unpacks to too much")
         key = key[:shared] + block[place : place + own]
         place += own
         yield key, block[place : place + length]

@@ -5,47 +5,25 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxsr.interchange.inert_pickle import Global, Record, load, refused
+from jaxsr.interchange.damage import reason
+from jaxsr.interchange.inert_pickle import Record, load
+from jaxsr.interchange.torch_pickle import Storage, Tensor, calls, persistent
 from jaxsr.types import UserError
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of the format before PyTorch 1.6
-STORAGES = {
-    "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16,
-    "BFloat16Storage": jnp.bfloat16, "LongStorage": np.int64, "IntStorage": np.int32,
-    "ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_, "UntypedStorage": np.uint8,
-}  # fmt: skip
-_DTYPES = {
-    "float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": jnp.bfloat16,
-    "int64": np.int64, "int32": np.int32, "int16": np.int16, "int8": np.int8, "uint8": np.uint8,
-    "bool": np.bool_, "uint16": np.uint16, "uint32": np.uint32, "uint64": np.uint64,
-}  # fmt: skip
 _DEPTH = 64  # of nested modules and dicts; the deepest network here has 8
-_NODES = 1_000_000
-
-
-class Storage(NamedTuple):
-    """A run of numbers in the file: its key there, its type, the elements that are used."""
-
-    key: str
-    dtype: Any
-    start: int
-    size: int
-
-
-class Tensor(NamedTuple):
-    """A view of a storage, all in elements."""
-
-    storage: Storage
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: Any
+# what all objects of a file may come to together, and the sentence where it is more
+_OBJECTS = 1_000_000
+_LETTERS = 2**24
+_TOO_MUCH = {
+    "objects": f"its objects are nested more than {_DEPTH} deep or are too many.",
+    "letters": "the names of its tensors are too long.",
+    "bytes": "its tensors are larger than their storages.",
+}
 
 
 def read_torch(path: Path) -> tuple[dict[str, Any], str]:
@@ -65,103 +43,18 @@ def read_torch(path: Path) -> tuple[dict[str, Any], str]:
         else:
             held, found = _read_legacy(data)
             kind = "PyTorch before 1.6"
-        budget = [_NODES, 4 * len(data) + 2**22]
-        tree = _leaves(held, found, budget, depth=0)
+        # tensors may share numbers, but a small file may not stand for much
+        left = {"objects": _OBJECTS, "letters": _LETTERS, "bytes": 4 * len(data) + 2**24}
+        tree = _leaves(held, found, left, depth=0)
     except UserError as error:
         raise UserError(f"{path} is refused: {error}") from error
     except Exception as error:  # a damaged file can raise anything in zipfile, pickletools, numpy
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
-            f"{path} is not a whole PyTorch file ({reason}): fetch it again."
+            f"{path} is not a whole PyTorch file ({reason(error)}): fetch it again."
         ) from error
     if isinstance(tree, np.ndarray):
         tree = {"tensor": tree}
     return tree or {}, kind
-
-
-def _calls(dtype_of: Any) -> dict[str, Any]:
-    """The calls that a pickle of weights needs, as functions of plain values."""
-
-    def tensor(storage, offset, size, stride, *rest):
-        return Tensor(storage, offset, tuple(size), tuple(stride), storage.dtype)
-
-    def tensor_v3(storage, offset, size, stride, grad, hooks, dtype, *rest):
-        return Tensor(storage, offset, tuple(size), tuple(stride), dtype_of(dtype))
-
-    def from_type(function, kind, arguments, state):
-        if not isinstance(function, Global) or ".".join(function) not in tensors:
-            raise refused(function)
-        return tensors[".".join(function)](*arguments)
-
-    tensors = {
-        "torch._utils._rebuild_tensor": tensor,
-        "torch._utils._rebuild_tensor_v2": tensor,
-        "torch._utils._rebuild_tensor_v3": tensor_v3,
-        "torch._utils._rebuild_parameter": lambda data, *rest: data,
-        "torch._utils._rebuild_parameter_with_state": lambda data, *rest: data,
-        # modules that PyTorch before 0.4 saved whole
-        "torch.nn.parameter.Parameter": lambda data, *rest: data,
-        "torch.autograd.variable.Variable": lambda data, *rest: data,
-    }
-    nothing = dict.fromkeys(
-        (
-            "torch.device", "numpy.dtype", "numpy.core.multiarray.scalar",
-            "numpy._core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
-            "numpy._core.multiarray._reconstruct", "_codecs.encode", "builtins.set", "__builtin__.set",
-        ),
-        lambda *arguments: None,
-    )  # fmt: skip
-    dicts = dict.fromkeys(
-        ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"), _ordered
-    )
-    objects = dict.fromkeys(
-        ("copy_reg._reconstructor", "copyreg._reconstructor"), lambda kind, *rest: Record(kind, {})
-    )
-    return tensors | nothing | dicts | objects | {
-        "torch.Size": lambda *sizes: tuple(*sizes),
-        "torch._tensor._rebuild_from_type_v2": from_type,
-    }  # fmt: skip
-
-
-def _ordered(*arguments: Any) -> dict[Any, Any]:
-    """An OrderedDict; Python 2 gives its pairs as an argument, Python 3 sets them afterwards."""
-    pairs = arguments[-1] if arguments else ()
-    if isinstance(pairs, dict):
-        return dict(pairs)
-    if not isinstance(pairs, list):
-        return {}
-    if any(not isinstance(pair[0], str) for pair in pairs):
-        raise TypeError("a key of a dict is no name")
-    return {pair[0]: pair[1] for pair in pairs}
-
-
-def _dtype(name: Any) -> Any:
-    if not isinstance(name, Global) or name.module != "torch" or name.name not in _DTYPES:
-        raise ValueError("a tensor has a type that is not known")
-    return _DTYPES[name.name]
-
-
-def _persistent(identity: Any) -> Any:
-    """A storage of PyTorch's persistent ids; of a module's class with its source, the class."""
-    if identity[0] == "module":
-        return identity[1]
-    if identity[0] != "storage" or not isinstance(identity[1], Global):
-        raise ValueError("an id that is no storage")
-    _, kind, key, _, size, *view = identity
-    if kind.name not in STORAGES:
-        raise ValueError(f"a storage of type {kind.name[:40]!r}")
-    start = 0
-    if view and view[0] is not None:
-        _, start, size = view[0]
-    if not (
-        isinstance(key, str)
-        and isinstance(start, int)
-        and isinstance(size, int)
-        and start >= 0
-        and size >= 0
-    ):
-        raise ValueError("a storage whose name or size is none")
-    return Storage(key, STORAGES[kind.name], start, size)
 
 
 def _read_zip(data: bytes) -> tuple[Any, Mapping[str, np.ndarray]]:
@@ -185,7 +78,7 @@ def _read_zip(data: bytes) -> tuple[Any, Mapping[str, np.ndarray]]:
         order = f"{folder}/byteorder"
         if order in entries and held.read(order).strip() != b"little":
             raise UserError("it was written by a big-endian machine: save it again on a usual one.")
-        obj = load(io.BytesIO(held.read(pickles[0])), calls=_calls(_dtype), persistent=_persistent)
+        obj = load(io.BytesIO(held.read(pickles[0])), calls=calls(), persistent=persistent)
         prefix = f"{folder}/data/"
         found = {
             name.removeprefix(prefix): np.frombuffer(held.read(name), np.uint8)
@@ -203,24 +96,24 @@ def _read_legacy(data: bytes) -> tuple[Any, Mapping[str, np.ndarray]]:
         )
     file, types = io.BytesIO(data), {}
 
-    def persistent(identity):
-        storage = _persistent(identity)
+    def noted(identity: Any) -> Any:
+        storage = persistent(identity)
         if isinstance(storage, Storage):
             types[storage.key] = storage.dtype
         return storage
 
-    calls = _calls(_dtype)
-    first = load(file, calls=calls, persistent=persistent)
+    words = dict(calls=calls(), persistent=noted)
+    first = load(file, **words)
     if first != _MAGIC:
         # a pickle of something else: what it wants to call was looked at, and nothing more
         raise ValueError("it does not begin as torch.save does")
-    load(file, calls=calls, persistent=persistent)
-    system = load(file, calls=calls, persistent=persistent)
+    load(file, **words)
+    system = load(file, **words)
     if not system.get("little_endian", True):
         raise UserError("it was written by a big-endian machine: save it again on a usual one.")
-    obj = load(file, calls=calls, persistent=persistent)
+    obj = load(file, **words)
     found = {}
-    for key in load(file, calls=calls, persistent=persistent):
+    for key in load(file, **words):
         if not isinstance(key, str):
             raise ValueError("a storage whose name is none")
         (count,) = struct.unpack("<q", file.read(8))
@@ -231,46 +124,65 @@ def _read_legacy(data: bytes) -> tuple[Any, Mapping[str, np.ndarray]]:
     return obj, found
 
 
-def _leaves(value: Any, found: Mapping[str, np.ndarray], budget: list[int], *, depth: int) -> Any:
-    """Nested dicts of arrays; None for what holds no tensor. `budget`: nodes and elements left."""
-    budget[0] -= 1
-    if depth > _DEPTH or budget[0] < 0:
-        raise UserError(f"its objects are nested more than {_DEPTH} deep or are too many.")
+def _leaves(
+    value: Any, found: Mapping[str, np.ndarray], left: dict[str, int], *, depth: int
+) -> Any:
+    """Nested dicts of arrays; None for what holds no tensor. `left`: see _TOO_MUCH."""
+    if depth > _DEPTH:
+        raise UserError(_TOO_MUCH["objects"])
+    _take(left, "objects", 1)
     if isinstance(value, Tensor):
-        return _array(value, found, budget)
+        return _array(value, found, left)
     if isinstance(value, Record):
-        return _module(value, found, budget, depth=depth)
+        return _module(value, found, left, depth=depth)
     if isinstance(value, (list, tuple)):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
         return None
-    made = {
-        str(name): _leaves(inner, found, budget, depth=depth + 1) for name, inner in value.items()
-    }
-    made = {name: inner for name, inner in made.items() if inner is not None}
+    made: dict[str, Any] = {}
+    for key, inner in value.items():
+        held = _leaves(inner, found, left, depth=depth + 1)
+        if held is not None:
+            _put(made, str(key), held, left)
     return made or None
 
 
-def _module(value: Record, found: Any, budget: list[int], *, depth: int) -> dict[str, Any] | None:
+def _module(
+    value: Record, found: Mapping[str, np.ndarray], left: dict[str, int], *, depth: int
+) -> dict[str, Any] | None:
     """Parameters and buffers of a module that was saved whole, under dotted names."""
     made: dict[str, Any] = {}
     for part in ("_parameters", "_buffers", "_modules"):
-        inner = _leaves(value.state.get(part), found, budget, depth=depth + 1) or {}
+        inner = _leaves(value.state.get(part), found, left, depth=depth + 1) or {}
         for name, held in inner.items():
             if isinstance(held, dict):
-                made |= {f"{name}.{below}": array for below, array in held.items()}
+                for below, array in held.items():
+                    _put(made, f"{name}.{below}", array, left)
             else:
-                made[name] = held
+                _put(made, name, held, left)
     return made or None
 
 
-def _array(tensor: Tensor, found: Mapping[str, np.ndarray], budget: list[int]) -> np.ndarray:
+def _put(made: dict[str, Any], name: str, held: Any, left: dict[str, int]) -> None:
+    _take(left, "letters", len(name))
+    if name in made:
+        raise ValueError(f"two tensors of the name {name[:60]!r}")
+    made[name] = held
+
+
+def _take(left: dict[str, int], what: str, amount: int) -> None:
+    left[what] -= amount
+    if left[what] < 0:
+        raise UserError(_TOO_MUCH[what])
+
+
+def _array(tensor: Tensor, found: Mapping[str, np.ndarray], left: dict[str, int]) -> np.ndarray:
     """The numbers of a tensor, after a look at all bounds; a copy where they do not lie in order."""
     storage, size, stride = tensor.storage, tensor.size, tensor.stride
     numbers = (tensor.offset, *size, *stride)
-    if len(size) != len(stride) or len(size) > 16 or any(
+    if len(size) != len(stride) or any(
         not isinstance(n, int) or not 0 <= n < 2**48 for n in numbers
-    ):  # fmt: skip
+    ):
         raise ValueError("a tensor whose shape is not one")
     unit = np.dtype(storage.dtype).itemsize
     raw = found[storage.key][storage.start * unit : (storage.start + storage.size) * unit]
@@ -278,10 +190,7 @@ def _array(tensor: Tensor, found: Mapping[str, np.ndarray], budget: list[int]) -
         raise ValueError(f"storage {storage.key[:20]!r} is shorter than it says")
     flat = raw.view(tensor.dtype)
     count = int(np.prod(size, dtype=object))
-    # zero strides make much of little: the file may not stand for more than it holds
-    budget[1] -= count
-    if budget[1] < 0:
-        raise UserError("its tensors are larger than their storages.")
+    _take(left, "bytes", count * flat.itemsize)
     if count == 0:
         return np.zeros(size, tensor.dtype)
     last = tensor.offset + sum((n - 1) * step for n, step in zip(size, stride))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxsr.disk import in_one_move
-from jaxsr.interchange.torch_file import STORAGES
+from jaxsr.interchange.torch_pickle import STORAGES
 from jaxsr.types import UserError
 
 

@@ -62,7 +62,7 @@ class ACDVGG96(nn.Module):
             stride=stride,
             padding=1,
             name=f"feature_{index}",
-            factor=_GAIN,
+            kernel_init=kaiming_normal(_GAIN),
             dtype=self.dtype,
         )(x)
         if index:

@@ -41,7 +41,7 @@ class AlexNet(nn.Module):
             if index in (2, 3):
                 x = nn.max_pool(x, (3, 3), strides=(2, 2), padding="VALID")
             x = convolution(
-                maps, size, name=f"conv{index}", factor=1.0, dtype=self.dtype, stride=stride,
+                maps, size, name=f"conv{index}", dtype=self.dtype, stride=stride,
                 padding=padding,
             )(x)  # fmt: skip
             x = nn.relu(x)

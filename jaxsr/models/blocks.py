@@ -1,5 +1,6 @@
 """Layers that several networks share, with every numeric default stated."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,39 +19,91 @@ def kaiming_normal(factor: float) -> nn.initializers.Initializer:
     return nn.initializers.variance_scaling(2.0 * factor**2, "fan_in", "normal")
 
 
+_KAIMING = kaiming_normal(1.0)
+_TORCH_KERNEL = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
 def convolution(
     features: int,
     size: int,
     *,
     name: str,
-    factor: float,
     dtype: Any,
+    kernel_init: nn.initializers.Initializer = _KAIMING,
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros,
     stride: int = 1,
     padding: int | None = None,
+    dilation: int = 1,
     groups: int = 1,
     bias: bool = True,
-    kernel_init: nn.initializers.Initializer | None = None,
 ) -> nn.Conv:
-    """Square convolution, zero padding `size // 2` on every side unless said, bias starts at 0.
+    """Square convolution, zero padding dilation * (size // 2) on every side unless said otherwise.
 
-    `factor` scales the Kaiming normal kernel (0.1 in generators, 1 elsewhere); `kernel_init` takes
-    its place where a paper draws otherwise. The padding is explicit because SAME pads strided
-    convolutions on one side only, unlike every reference.
+    Kernels start Kaiming normal (fan_in) and biases 0, again unless said. The padding is explicit
+    because SAME pads strided convolutions on one side only, unlike every reference.
     """
-    pad = size // 2 if padding is None else padding
+    pad = dilation * (size // 2) if padding is None else padding
     return nn.Conv(
         features,
         (size, size),
         strides=(stride, stride),
         padding=((pad, pad), (pad, pad)),
+        kernel_dilation=(dilation, dilation),
         feature_group_count=groups,
         use_bias=bias,
-        kernel_init=kernel_init or kaiming_normal(factor),
-        bias_init=nn.initializers.zeros,
+        kernel_init=kernel_init,
+        bias_init=bias_init,
         dtype=dtype,
         param_dtype=jnp.float32,
         name=name,
     )
+
+
+def torch_conv(x: jax.Array, features: int, size: int, **options: Any) -> jax.Array:
+    """`convolution` with PyTorch's start, applied to x: [B,H,W,C] -> [B,H,W,features] at stride 1.
+
+    Kernel and bias start uniform within ±1/sqrt(fan_in), fan_in = size²·C/groups, which a layer
+    that has not seen its input does not know. options: those of `convolution`, `name` and `dtype`
+    among them.
+    Called inside a compact module: the convolution becomes the caller's child `name`.
+    Source: pytorch/pytorch torch/nn/modules/conv.py, reset_parameters.
+    """
+    fan_in = size * size * x.shape[-1] // options.get("groups", 1)
+    starts = dict(kernel_init=_TORCH_KERNEL, bias_init=_uniform(fan_in))
+    return convolution(features, size, **starts, **options)(x)
+
+
+def torch_dense(x: jax.Array, features: int, *, name: str, dtype: Any) -> jax.Array:
+    """Dense layer with PyTorch's start, as `torch_conv`: [B,I] -> [B,features]."""
+    return nn.Dense(
+        features,
+        kernel_init=_TORCH_KERNEL,
+        bias_init=_uniform(x.shape[-1]),
+        dtype=dtype,
+        param_dtype=jnp.float32,
+        name=name,
+    )(x)
+
+
+def _uniform(fan_in: int) -> nn.initializers.Initializer:
+    """Uniform within ±1/sqrt(fan_in)."""
+    bound = fan_in**-0.5
+
+    def draw(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **_: Any) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return draw
+
+
+def shuffle_factors(scale: int, *, known: Sequence[int] = (2, 3, 4, 8)) -> tuple[int, ...]:
+    """Factors of the pixel shuffles that make `scale`: ×2 as often as needed, or one ×3.
+
+    2 -> (2,), 3 -> (3,), 4 -> (2, 2), 8 -> (2, 2, 2). ValueError for a scale not in `known`.
+    Source: sanghyun-son/EDSR-PyTorch src/model/common.py, Upsampler.
+    """
+    if scale not in known:
+        raise ValueError(f"scale must be one of {', '.join(map(str, known))}, not {scale}.")
+    return (3,) if scale == 3 else (2,) * int(math.log2(scale))
 
 
 def upsample_nearest(x: jax.Array, factor: int) -> jax.Array:
@@ -65,23 +118,42 @@ def shuffle_stage(x: jax.Array, factor: int, *, name: str, gain: float, dtype: A
     Source: Shi et al. 2016; BasicSR before v1.0, codes/models/modules/block.py.
     """
     channels = x.shape[-1] * factor**2
-    x = convolution(channels, 3, name=name, factor=gain, dtype=dtype)(x)
+    x = convolution(channels, 3, name=name, kernel_init=kaiming_normal(gain), dtype=dtype)(x)
     return nn.relu(pixel_shuffle(x, factor, order="torch"))
 
 
-def batch_norm(*, train: bool, name: str, dtype: Any, epsilon: float = 1e-5) -> nn.BatchNorm:
-    """Batch normalisation with PyTorch's numbers: momentum 0.9 (0.1 in its convention), epsilon 1e-5.
+def batch_norm(
+    *, train: bool, name: str, dtype: Any, momentum: float = 0.9, epsilon: float = 1e-5
+) -> nn.BatchNorm:
+    """Batch normalisation, with PyTorch's numbers unless said: momentum 0.9 (0.1 in its convention).
 
     The running variance is the biased estimate here and the unbiased one in PyTorch.
     """
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
+        momentum=momentum,
         epsilon=epsilon,
         scale_init=nn.initializers.ones,
         bias_init=nn.initializers.zeros,
         # E[x^2] - E[x]^2 cancels in float32; PyTorch makes two passes
         use_fast_variance=False,
+        dtype=dtype,
+        param_dtype=jnp.float32,
+        name=name,
+    )
+
+
+def instance_norm(*, name: str, dtype: Any) -> nn.InstanceNorm:
+    """Normalisation of each map of each image by itself, epsilon 1e-5, with scale and bias.
+
+    It has no running statistics: the value of a pixel depends on the whole image.
+    Source: Ulyanov et al., arXiv:1607.08022; PyTorch's epsilon (Flax: 1e-6).
+    """
+    return nn.InstanceNorm(
+        epsilon=1e-5,
+        use_fast_variance=False,
+        scale_init=nn.initializers.ones,
+        bias_init=nn.initializers.zeros,
         dtype=dtype,
         param_dtype=jnp.float32,
         name=name,

@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxsr.models.blocks import shuffle_factors, torch_conv
 from jaxsr.models.edsr import MEAN
-from jaxsr.models.residual import stages, torch_conv
 from jaxsr.ops.pixel_shuffle import pixel_shuffle
 
 _KNOWN = (2, 3, 4)
@@ -63,7 +63,7 @@ class CARN(nn.Module):
         return x.astype(jnp.float32) + mean
 
     def _enlarge(self, x: jax.Array, scale: int) -> jax.Array:
-        for i, factor in enumerate(stages(scale, known=_KNOWN)):
+        for i, factor in enumerate(shuffle_factors(scale, known=_KNOWN)):
             maps = self.features * factor**2
             options = dict(dtype=self.dtype, groups=self.groups)
             x = nn.relu(torch_conv(x, maps, 3, name=f"up{scale}_{i}", **options))

@@ -6,8 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import batch_norm, convolution, kaiming_normal
-from jaxsr.models.residual import torch_conv, torch_dense
+from jaxsr.models.blocks import batch_norm, convolution, kaiming_normal, torch_conv, torch_dense
 
 _SLOPE = 0.2
 _STARTS = ("torch", "kaiming")
@@ -65,10 +64,10 @@ class VGGDiscriminator(nn.Module):
         self, x: jax.Array, maps: int, size: int, stride: int, place: str, *, train: bool
     ) -> jax.Array:
         first = place == "0_0"
-        options = dict(stride=stride, bias=first or self.bias, dtype=self.dtype)
+        options = dict(stride=stride, padding=1, bias=first or self.bias, dtype=self.dtype)
         name = f"conv{place}"
         if self.start == "kaiming":
-            x = convolution(maps, size, name=name, padding=1, factor=1.0, **options)(x)
+            x = convolution(maps, size, name=name, **options)(x)
         else:
             x = torch_conv(x, maps, size, name=name, **options)
         if not first:

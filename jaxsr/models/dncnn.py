@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution
+from jaxsr.models.blocks import batch_norm, convolution
 from jaxsr.ops.resize import resize
 
 _BIASES = ("all", "unnormalised", "first")
@@ -57,28 +57,15 @@ class DnCNN(nn.Module):
                 self.channels if index == last else self.features,
                 3,
                 name=f"conv_{index}",
-                factor=1.0,
                 kernel_init=nn.initializers.orthogonal(0.2, column_axis=-1),
                 bias=biased,
                 dtype=self.dtype,
             )(x)
             if normalised:
-                x = self._norm(x, index, train)
+                # every code of this family forgets faster than PyTorch's default
+                numbers = dict(momentum=0.1, epsilon=1e-4)
+                x = batch_norm(train=train, name=f"norm_{index}", dtype=self.dtype, **numbers)(x)
             if index < last:
                 x = nn.relu(x)
         x = x.astype(jnp.float32)
         return lq - x if self.residual else x
-
-    def _norm(self, x: jax.Array, index: int, train: bool) -> jax.Array:
-        # not blocks.batch_norm: every code of this family forgets faster than PyTorch's default
-        return nn.BatchNorm(
-            use_running_average=not train,
-            momentum=0.1,
-            epsilon=1e-4,
-            scale_init=nn.initializers.ones,
-            bias_init=nn.initializers.zeros,
-            use_fast_variance=False,
-            dtype=self.dtype,
-            param_dtype=jnp.float32,
-            name=f"norm_{index}",
-        )(x)

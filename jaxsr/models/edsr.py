@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.residual import stages, torch_conv
+from jaxsr.models.blocks import shuffle_factors, torch_conv
 from jaxsr.ops.pixel_shuffle import pixel_shuffle
 
 MEAN = (0.4488, 0.4371, 0.4040)  # RGB mean of the DIV2K training images
@@ -38,7 +38,7 @@ class EDSR(nn.Module):
     @nn.compact
     def __call__(self, lq: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no batch normalisation, no dropout
-        factors = stages(self.scale)
+        factors = shuffle_factors(self.scale)
         f, dtype = self.features, self.dtype
         mean = jnp.asarray(MEAN, jnp.float32)
         # the shift is in float32: bfloat16 has steps of 1 above 128

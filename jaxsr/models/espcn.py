@@ -46,19 +46,18 @@ class ESPCN(nn.Module):
                 f"variant must be one of {', '.join(_VARIANTS)}, not {self.variant!r}."
             )
         widths, hidden, last = _VARIANTS[self.variant]
-        options = dict(factor=1.0, dtype=self.dtype)
         start = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         x = lq
         for index, width in enumerate(widths, start=1):
             size = 5 if index == 1 else 3
-            layer = convolution(width, size, name=f"conv{index}", kernel_init=start, **options)
-            x = hidden(layer(x))
+            options = dict(kernel_init=start, dtype=self.dtype)
+            x = hidden(convolution(width, size, name=f"conv{index}", **options)(x))
         x = convolution(
             self.channels * self.scale**2,
             3,
             name=f"conv{len(widths) + 1}",
             kernel_init=nn.initializers.normal(0.001),
-            **options,
+            dtype=self.dtype,
         )(x)
         x = pixel_shuffle(x, self.scale, order="torch").astype(jnp.float32)
         return last(x) if last else x

@@ -51,7 +51,7 @@ class FSRCNN(nn.Module):
         ]
         x = lq
         for width, size, name in layers:
-            options = dict(factor=1.0, kernel_init=start, dtype=self.dtype)
+            options = dict(kernel_init=start, dtype=self.dtype)
             x = convolution(width, size, name=name, **options)(x)
             x = PReLU(name=f"{name}_act", dtype=self.dtype)(x)
         if self.tail == "shuffle":
@@ -81,7 +81,6 @@ class _ShuffleTail(nn.Module):
             self.channels * self.scale**2,
             1,
             name="conv",
-            factor=1.0,
             kernel_init=nn.initializers.normal(0.001),
             bias=False,
             dtype=self.dtype,

@@ -68,7 +68,7 @@ class IDN(nn.Module):
     def _layer(
         self, x: jax.Array, width: int, name: str, *, size: int = 3, groups: int = 1
     ) -> jax.Array:
-        options = dict(name=name, factor=1.0, groups=groups, dtype=self.dtype)
+        options = dict(name=name, groups=groups, dtype=self.dtype)
         return nn.leaky_relu(convolution(width, size, **options)(x), _SLOPE)
 
     def _block(self, x: jax.Array, block: int) -> jax.Array:

@@ -135,12 +135,12 @@ def _start(features: int) -> nn.initializers.Initializer:
 
 def _layers(features: int, dtype: Any) -> dict[str, Any]:
     """Options of the 3x3 convolutions."""
-    return dict(factor=1.0, kernel_init=_start(features), dtype=dtype)
+    return dict(kernel_init=_start(features), dtype=dtype)
 
 
 def _first(features: int, dtype: Any) -> nn.Conv:
     """The convolution that reads the image."""
-    options = dict(factor=1.0, kernel_init=nn.initializers.normal(0.001), dtype=dtype)
+    options = dict(kernel_init=nn.initializers.normal(0.001), dtype=dtype)
     return convolution(features, 3, name="input_conv", **options)
 
 

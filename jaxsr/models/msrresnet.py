@@ -6,8 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution
-from jaxsr.models.residual import stages
+from jaxsr.models.blocks import convolution, kaiming_normal, shuffle_factors
 from jaxsr.ops.pixel_shuffle import pixel_shuffle
 
 _GAIN = 0.1
@@ -35,8 +34,8 @@ class MSRResNet(nn.Module):
     @nn.compact
     def __call__(self, lq: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no batch normalisation, no dropout
-        factors = stages(self.scale, known=(2, 3, 4))
-        options = dict(factor=_GAIN, dtype=self.dtype)
+        factors = shuffle_factors(self.scale, known=(2, 3, 4))
+        options = dict(kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
         x = nn.leaky_relu(convolution(self.features, 3, name="conv_first", **options)(lq), _SLOPE)
         for i in range(self.blocks):
             y = nn.relu(convolution(self.features, 3, name=f"body_{i}_conv1", **options)(x))

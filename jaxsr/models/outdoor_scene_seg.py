@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsr.models.blocks import batch_norm, kaiming_normal
+from jaxsr.models.blocks import batch_norm, convolution
 
 BGR_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, in levels of 0..255
 _BLOCKS = (3, 4, 23, 3)
@@ -29,18 +29,6 @@ def bilinear_kernel(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float
     return jnp.broadcast_to(jnp.asarray(np.outer(line, line)[..., None, None], dtype), shape)
 
 
-def _conv(
-    features: int, size: int, *, name: str, dtype: Any, stride: int = 1, dilation: int = 1
-) -> nn.Conv:
-    """Convolution without bias, as many zeros on every side as keep the size at stride 1."""
-    pad = dilation * (size // 2)
-    return nn.Conv(
-        features, (size, size), strides=(stride, stride), padding=((pad, pad), (pad, pad)),
-        kernel_dilation=dilation, use_bias=False, kernel_init=kaiming_normal(1.0), dtype=dtype,
-        param_dtype=jnp.float32, name=name,
-    )  # fmt: skip
-
-
 class _Bottleneck(nn.Module):
     """ReLU(shortcut + BN conv1×1 ReLU BN conv3×3 ReLU BN conv1×1); the stride sits on the 3×3."""
 
@@ -52,15 +40,17 @@ class _Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        def norm(y, index, prefix="res"):
-            return batch_norm(train=train, name=f"{prefix}_{index}", dtype=self.dtype)(y)
+        def unit(y, features, place, index, *, size=1, **options):
+            name = f"{place}_{index}"
+            y = convolution(features, size, name=name, bias=False, dtype=self.dtype, **options)(y)
+            return batch_norm(train=train, name=f"{place}_{index + 1}", dtype=self.dtype)(y)
 
-        d, s, dtype = self.dilation, self.stride, self.dtype
-        y = nn.relu(norm(_conv(self.middle, 1, name="res_0", dtype=dtype)(x), 1))
-        y = _conv(self.middle, 3, name="res_3", dtype=dtype, stride=s, dilation=d)(y)
-        y = norm(_conv(self.features, 1, name="res_6", dtype=dtype)(nn.relu(norm(y, 4))), 7)
+        stride, dilation = self.stride, self.dilation
+        y = nn.relu(unit(x, self.middle, "res", 0))
+        y = nn.relu(unit(y, self.middle, "res", 3, size=3, stride=stride, dilation=dilation))
+        y = unit(y, self.features, "res", 6)
         if x.shape[-1] != self.features:
-            x = norm(_conv(self.features, 1, name="proj_0", dtype=dtype, stride=s)(x), 1, "proj")
+            x = unit(x, self.features, "proj", 0, stride=stride)
         return nn.relu(x + y)
 
 
@@ -105,10 +95,7 @@ class OutdoorSceneSeg(nn.Module):
                 place += 1
         x = self._unit(x, 8 * self.features, place, train=train)
         x = nn.Dropout(0.1, deterministic=not train)(x)
-        x = nn.Conv(
-            self.classes, (1, 1), kernel_init=kaiming_normal(1.0), dtype=self.dtype,
-            bias_init=nn.initializers.zeros, name=f"feature_{place + 4}",
-        )(x)  # fmt: skip
+        x = convolution(self.classes, 1, name=f"feature_{place + 4}", dtype=self.dtype)(x)
         x = nn.Conv(  # transposed, stride 8, cropped by 4: 16 - 1 - 4 zeros on every side
             self.classes, (16, 16), input_dilation=8, padding=((11, 11), (11, 11)),
             feature_group_count=self.classes, use_bias=False, kernel_init=bilinear_kernel,
@@ -120,5 +107,6 @@ class OutdoorSceneSeg(nn.Module):
         self, x: jax.Array, features: int, place: int, *, train: bool, stride: int = 1
     ) -> jax.Array:
         """Convolution 3×3, normalisation, ReLU: places `place` to `place` + 2 of the reference."""
-        x = _conv(features, 3, name=f"feature_{place}", dtype=self.dtype, stride=stride)(x)
+        options = dict(stride=stride, bias=False, dtype=self.dtype)
+        x = convolution(features, 3, name=f"feature_{place}", **options)(x)
         return nn.relu(batch_norm(train=train, name=f"feature_{place + 1}", dtype=self.dtype)(x))

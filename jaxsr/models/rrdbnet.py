@@ -6,8 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution, upsample_nearest
-from jaxsr.models.residual import torch_conv
+from jaxsr.models.blocks import convolution, kaiming_normal, torch_conv, upsample_nearest
 from jaxsr.ops.pixel_shuffle import pixel_unshuffle
 
 _GAIN = 0.1
@@ -94,7 +93,7 @@ class _DenseBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        options = dict(factor=_GAIN, dtype=self.dtype)
+        options = dict(kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
         seen = x.astype(self.dtype)
         for k in (1, 2, 3, 4):
             y = convolution(self.growth, 3, name=f"conv{k}", **options)(seen)

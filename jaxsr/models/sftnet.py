@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution, shuffle_stage, upsample_nearest
+from jaxsr.models.blocks import convolution, kaiming_normal, shuffle_stage, upsample_nearest
 from jaxsr.types import UserError
 
 _GAIN = 0.1
@@ -34,7 +34,7 @@ class SFTLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
         hidden = condition.shape[-1]
-        options = dict(factor=_GAIN, dtype=self.dtype)
+        options = dict(kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
         terms = []
         for term in ("scale", "shift"):
             y = convolution(hidden, 1, name=f"SFT_{term}_conv0", **options)(condition)
@@ -59,7 +59,9 @@ class _Residual(nn.Module):
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
         sft0, sft1 = (_sft(self.variant, name, self.dtype) for name in ("sft0", "sft1"))
         conv0, conv1 = (
-            convolution(self.features, 3, name=name, factor=_GAIN, dtype=self.dtype)
+            convolution(
+                self.features, 3, name=name, kernel_init=kaiming_normal(_GAIN), dtype=self.dtype
+            )
             for name in ("conv0", "conv1")
         )
         if self.variant == "pytorch":
@@ -97,7 +99,7 @@ class SFTNet(nn.Module):
     def __call__(self, lq: jax.Array, seg: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no batch normalisation, no dropout
         self._check(lq, seg)
-        options = dict(factor=_GAIN, dtype=self.dtype)
+        options = dict(kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
         c = self._condition(seg)
         first = convolution(self.features, 3, name="conv0", **options)(lq)
         x = first
@@ -117,7 +119,7 @@ class SFTNet(nn.Module):
 
     def _condition(self, seg: jax.Array) -> jax.Array:
         """[B,4H,4W,classes] -> [B,H,W,condition], computed once for all SFT layers."""
-        options = dict(padding=0, factor=_GAIN, dtype=self.dtype)
+        options = dict(padding=0, kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
         c = convolution(self.condition_hidden, _SCALE, stride=_SCALE, name="CondNet_0", **options)(
             seg
         )

@@ -51,7 +51,7 @@ class SqueezeNet(nn.Module):
                 f"SqueezeNet needs {SMALLEST} pixels on a side, not {images.shape[1:3]}."
             )
         x = _normalised(images.astype(jnp.float32), self.input)
-        x = convolution(64, 3, name="conv1", factor=1.0, dtype=self.dtype, stride=2, padding=0)(x)
+        x = convolution(64, 3, name="conv1", dtype=self.dtype, stride=2, padding=0)(x)
         kept = {"relu1": nn.relu(x)}
         x = kept["relu1"]
         for index, (squeezed, expanded) in enumerate(FIRES, start=2):
@@ -80,7 +80,7 @@ def _fire(x: jax.Array, squeezed: int, expanded: int, *, name: str, dtype: Any) 
     """Called inside a compact module: its convolutions become the caller's children."""
 
     def layer(x: jax.Array, features: int, size: int, part: str) -> jax.Array:
-        made = convolution(features, size, name=f"{name}_{part}", factor=1.0, dtype=dtype)
+        made = convolution(features, size, name=f"{name}_{part}", dtype=dtype)
         return nn.relu(made(x))
 
     x = layer(x, squeezed, 1, "squeeze")

@@ -52,7 +52,6 @@ class SRCNN(nn.Module):
                 width,
                 size,
                 name=f"conv{index}",
-                factor=1.0,
                 kernel_init=nn.initializers.normal(0.001),
                 padding=0 if self.border == "edge" else None,
                 dtype=self.dtype,

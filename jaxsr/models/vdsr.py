@@ -38,7 +38,6 @@ class VDSR(nn.Module):
             lq = resize(lq, self.scale, border="clamp")
         hidden = [f"residual_layer_{i}" for i in range(self.depth - 2)]
         options = dict(
-            factor=1.0,
             bias=self.bias,
             kernel_init=nn.initializers.normal(math.sqrt(2 / (9 * self.features))),
             dtype=self.dtype,

@@ -81,7 +81,7 @@ def _features(
     kept = {}
     for name in names[: deepest + 1]:
         if name.startswith("conv"):
-            x = convolution(widths[int(name[4]) - 1], 3, name=name, factor=1.0, dtype=dtype)(x)
+            x = convolution(widths[int(name[4]) - 1], 3, name=name, dtype=dtype)(x)
         elif name.startswith("relu"):
             x = nn.relu(x)
         else:

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from jaxsr.interchange import convert
 from jaxsr.interchange.layout import Layout, conv_entries, no_constants
 from jaxsr.types import UserError
 
+FEATURES = ("alexnet", "squeezenet", "vgg16", "vgg19")  # of losses and metrics
 TINY = {"features": 4, "blocks": 2}
 TWTYGQYY = {
     "scale": 4, "norm": "instance", "activation": "lrelu", "bias": "none", "head_size": 9,
@@ -78,8 +80,8 @@ def test_a_file_is_taken_by_its_own_layout_and_by_no_other(name, section, channe
     variables, files = made(name, section, channels)
     assert files
     for layout, arrays in files:
-        found, read, unused, missing = convert.identify(arrays)
-        assert (found.name, unused, missing) == (layout.name, [], [])
+        found, read, unused = convert.identify(arrays)
+        assert (found.name, unused) == (layout.name, [])
         wrong = {k: v for k, v in read.items() if k in section and section[k] != v}
         assert not wrong
         back = convert.to_ours(found, read, arrays)
@@ -95,7 +97,9 @@ def test_names_of_layouts_are_unique_and_their_networks_are_known():
     names = [layout.name for layout in convert.ALL_LAYOUTS]
     assert len(set(names)) == len(names)
     for layout in convert.ALL_LAYOUTS:
-        assert layout.network in (*build_method.NETWORKS, "vgg16", "vgg19")
+        assert layout.network in (*build_method.NETWORKS, *FEATURES)
+        if layout.network in build_method.NETWORKS:
+            assert layout.module is build_method.NETWORKS[layout.network]
         try:
             entries = layout.entries({})  # the network's defaults
         except UserError:
@@ -106,9 +110,7 @@ def test_names_of_layouts_are_unique_and_their_networks_are_known():
 
 def test_every_family_is_gathered():
     for info in pkgutil.iter_modules(jaxsr.interchange.__path__):
-        if (
-            info.name.startswith("layouts_") and info.name != "layouts_lpips"
-        ):  # features, no network
+        if info.name.startswith("layouts_"):
             module = importlib.import_module(f"jaxsr.interchange.{info.name}")
             assert set(module.LAYOUTS) <= set(convert.ALL_LAYOUTS), info.name
 
@@ -137,24 +139,23 @@ def test_a_layout_can_be_forced_past_unknown_names(msrresnet):
     held = dict(msrresnet) | {"ema.steps": np.zeros(1)}
     with pytest.raises(UserError, match="unknown .ema.steps."):
         convert.identify(held)
-    layout, section, unused, missing = convert.identify(held, layout="BasicSR MSRResNet")
-    assert (unused, missing) == (["ema.steps"], [])
+    layout, section, unused = convert.identify(held, layout="BasicSR MSRResNet")
+    assert unused == ["ema.steps"]
     assert section["blocks"] == 2 and section["scale"] == 4
 
 
 def test_a_wrong_shape_is_named(msrresnet):
     held = dict(msrresnet)
     held["body.1.conv1.bias"] = np.zeros(5, np.float32)
-    try:
-        layout, section, *_ = convert.identify(held)
-    except UserError as error:
-        assert "body.1.conv1.bias" in str(error)
-        return
-    # a layout that goes by names alone leaves it to the comparison with the network
-    variables = convert.to_ours(layout, section, held)
-    module = build_method.NETWORKS[layout.network](**section)
-    with pytest.raises(UserError, match=r"body_1_conv1/bias is \(5,\) in the file and \(4,\)"):
-        convert.check_shapes(module, [(1, 8, 8, 3)], variables)
+    wrong = (
+        r"names of .*MSRResNet, but shapes .*: body.1.conv1.bias is \(5,\), where the network has 4"
+    )
+    for options in ({}, {"layout": "BasicSR MSRResNet"}):
+        with pytest.raises(UserError, match=wrong):
+            convert.identify(held, **options)
+    held["body.1.conv1.bias"] = np.zeros((2, 2), np.float32)
+    with pytest.raises(UserError, match=r"bias is \(2, 2\), where the network has \(4,\)"):
+        convert.identify(held)
 
 
 def test_check_shapes_sees_missing_and_unknown_layers(msrresnet):
@@ -198,7 +199,7 @@ def test_finding_a_layout_by_name():
 def toy(constants):
     """A layout of one convolution with constants."""
     entries = lambda section: conv_entries("conv", "conv")
-    return Layout("toy Net", "toy", lambda arrays: {}, entries, lambda section: constants)
+    return Layout("toy Net", "toy", nn.Conv, lambda arrays: {}, entries, lambda section: constants)
 
 
 def test_constants():
@@ -216,6 +217,37 @@ def test_constants():
     np.testing.assert_array_equal(back["mean"], [1, 2])
 
 
+DISCRIMINATOR = "vgg_discriminator", {"size": 32, "features": 2, "stages": 3}
+SHIFTED = "edsr", TINY | {"scale": 2, "residual_scale": 1.0}
+
+
+@pytest.mark.parametrize(
+    "network, name, value",
+    [
+        (DISCRIMINATOR, "bn0_1.num_batches_tracked", np.zeros(3)),
+        (SHIFTED, "sub_mean.weight", np.zeros((3, 3, 1, 1), bool)),
+    ],
+)
+def test_constants_of_another_kind_are_refused(network, name, value):
+    """They would be compared as numbers and kept as counts."""
+    _, files = made(*network, 3)
+    arrays = next(arrays for _, arrays in files if name in arrays)
+    convert.identify(arrays)
+    with pytest.raises(UserError, match=f"{name} is .* {value.dtype}, where the class has"):
+        convert.identify(arrays | {name: value})
+
+
+def test_the_trunks_of_lpips_are_known_too():
+    for name, section in (("alexnet", {}), ("squeezenet", {"input": "caffe"})):
+        layout = next(x for x in convert.ALL_LAYOUTS if x.network == name and x.read({}) == section)
+        variables = random_like(
+            shapes_of(layout.module(**section), np.zeros((1, 32, 32, 3))), seed=1
+        )
+        arrays = convert.to_theirs(layout, section, variables)
+        found, read, unused = convert.identify(arrays)
+        assert (found.name, read, unused) == (layout.name, section, [])
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_a_half_precision_file_has_rounded_its_constants_too(dtype):
     """sanghyun-son's EDSR keeps its mean shifts in the file, here cast with the rest."""
@@ -223,8 +255,8 @@ def test_a_half_precision_file_has_rounded_its_constants_too(dtype):
     _, files = made("edsr", section, 3)
     layout, arrays = next((a, b) for a, b in files if "sub_mean.bias" in b)
     half = {name: value.astype(dtype) for name, value in arrays.items()}
-    found, read, unused, missing = convert.identify(half)
-    assert (found.name, read["rgb_range"], unused, missing) == (layout.name, 255.0, [], [])
+    found, read, unused = convert.identify(half)
+    assert (found.name, read["rgb_range"], unused) == (layout.name, 255.0, [])
     back = convert.to_theirs(found, read, convert.to_ours(found, read, half))
     for name, value in half.items():  # what was rounded once is exact in float32
         np.testing.assert_array_equal(back[name].astype(dtype), value)

@@ -110,7 +110,9 @@ def test_a_wrapper_can_be_named(torch, tmp_path):
     with pytest.raises(UserError, match="holds nothing under 'other'"):
         read_arrays(path, wrapper="other")
     path = boxed(torch, {"G": arrays(1), "D": arrays(2)}, tmp_path / "b.pth")
-    with pytest.raises(UserError, match="several sets of weights, G, D: choose one with --key"):
+    with pytest.raises(
+        UserError, match="several sets of weights, G, D: choose one with --key of scripts/import"
+    ):
         read_arrays(path)
     assert_same(read_arrays(path, wrapper="D")[0], arrays(2))
 
@@ -211,6 +213,17 @@ def test_numbers_that_are_none_are_named(tmp_path, value, word, dtype):
         write(tmp_path / name, held)
         with pytest.raises(UserError, match=f"conv.bias holds numbers that are {word}"):
             read_arrays(tmp_path / name)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "a.pth").touch()
+
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", closed)
+    with pytest.raises(UserError, match="a.pth cannot be read .Permission denied."):
+        read_arrays(tmp_path / "a.pth")
 
 
 def test_other_files(tmp_path):

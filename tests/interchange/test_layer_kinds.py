@@ -59,9 +59,7 @@ def run(module, params, x, **options):
 def test_strided_convolution(size, padding, height, width):
     x, weight, bias = drawn(2, height, width, 3), drawn(4, 3, size, size) / size, drawn(4)
     params = {"kernel": layout.conv().ours(weight), "bias": bias}
-    module = convolution(
-        4, size, stride=2, padding=padding, name=None, factor=1.0, dtype=jnp.float32
-    )
+    module = convolution(4, size, stride=2, padding=padding, name=None, dtype=jnp.float32)
     theirs = F.conv2d(nchw(x), torch.tensor(weight), torch.tensor(bias), 2, padding)
     close(run(module, params, x), theirs)
     if size == 3 and height == 8:  # the reason for explicit padding: SAME pads one side only
@@ -71,7 +69,7 @@ def test_strided_convolution(size, padding, height, width):
 @pytest.mark.parametrize("groups", [2, 4])
 def test_grouped_convolution(groups):
     x, weight = drawn(1, 6, 5, 8), drawn(12, 8 // groups, 3, 3) / 3
-    module = convolution(12, 3, groups=groups, bias=False, name=None, factor=1.0, dtype=jnp.float32)
+    module = convolution(12, 3, groups=groups, bias=False, name=None, dtype=jnp.float32)
     theirs = F.conv2d(nchw(x), torch.tensor(weight), padding=1, groups=groups)
     close(run(module, {"kernel": layout.conv().ours(weight)}, x), theirs)
 
@@ -81,7 +79,7 @@ def test_convolution_on_repeated_edges():
     x, weight = drawn(1, 6, 5, 2), drawn(3, 2, 5, 5) / 5
     module = nn.Sequential([
         EdgePad(2),
-        convolution(3, 5, padding=0, bias=False, name=None, factor=1.0, dtype=jnp.float32),
+        convolution(3, 5, padding=0, bias=False, name=None, dtype=jnp.float32),
     ])  # fmt: skip
     params = {"layers_1": {"kernel": layout.conv().ours(weight)}}
     theirs = F.conv2d(F.pad(nchw(x), (2,) * 4, mode="replicate"), torch.tensor(weight))
@@ -136,7 +134,7 @@ def test_pixel_shuffle_in_three_orders(factor):
     x, outputs = drawn(1, 4, 3, 2), 3 * factor**2
     weight, bias = drawn(outputs, 2, 3, 3) / 3, drawn(outputs)
     maps = F.conv2d(nchw(x), torch.tensor(weight), torch.tensor(bias), padding=1)
-    module = convolution(outputs, 3, name=None, factor=1.0, dtype=jnp.float32)
+    module = convolution(outputs, 3, name=None, dtype=jnp.float32)
 
     def ours(kernel, offset):
         made = run(module, {"kernel": kernel, "bias": offset}, x)

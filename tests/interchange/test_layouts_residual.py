@@ -14,13 +14,14 @@ from reference.random_trees import shapes_of  # noqa: E402
 from reference.sftgan_torch import SRResNet as LegacyTorch  # noqa: E402
 
 from jaxsr.interchange import layouts_disc, layouts_residual, layouts_srresnet  # noqa: E402
+from jaxsr.interchange.detect import detect  # noqa: E402
 from jaxsr.models.carn import CARN  # noqa: E402
 from jaxsr.models.disc_vgg import VGGDiscriminator  # noqa: E402
 from jaxsr.models.edsr import EDSR  # noqa: E402
+from jaxsr.models.legacy_srresnet import LegacySRResNet  # noqa: E402
 from jaxsr.models.msrresnet import MSRResNet  # noqa: E402
 from jaxsr.models.rrdbnet import RRDBNet  # noqa: E402
-from jaxsr.models.srgan import SRResNet  # noqa: E402
-from jaxsr.models.srresnet import LegacySRResNet  # noqa: E402
+from jaxsr.models.srresnet import SRResNet  # noqa: E402
 from jaxsr.types import UserError  # noqa: E402
 
 LAYOUTS = layouts_residual.LAYOUTS + layouts_srresnet.LAYOUTS + layouts_disc.LAYOUTS
@@ -180,7 +181,7 @@ def test_detected_by_its_layout_alone_and_round_trip(case):
     name, build, section = CASES[case]
     module = ref.randomise(build(), seed=1)
     arrays = arrays_of(module)
-    found = {lay.name: s for lay in LAYOUTS if (s := lay.detect(arrays)) is not None}
+    found = {lay.name: s for lay in LAYOUTS if (s := detect(lay, arrays)) is not None}
     assert found == {name: section}
     layout = BY_NAME[name]
     variables = to_ours(layout, section, arrays)
@@ -253,7 +254,7 @@ def test_same_logits_as_pytorch(case, train):
 def test_older_names_of_rrdbnet(kind, repository):
     module = ref.randomise(ref.RRDBNet(4, growth=4, **B), seed=5)
     arrays = ref.rrdb_old_names(arrays_of(module), kind)
-    found = {lay.name: s for lay in LAYOUTS if (s := lay.detect(arrays)) is not None}
+    found = {lay.name: s for lay in LAYOUTS if (s := detect(lay, arrays)) is not None}
     section = F | {"scale": 4, "growth": 4}
     assert found == {f"{repository} RRDBNet": section}
     layout, new = BY_NAME[f"{repository} RRDBNet"], BY_NAME[f"{BASIC} RRDBNet"]
@@ -270,7 +271,7 @@ def test_large_edsr_is_told_by_its_size():
     with torch.device("meta"):
         module = ref.EDSR(2)
     arrays = {n: np.broadcast_to(np.float32(0), p.shape) for n, p in module.state_dict().items()}
-    section = BY_NAME[f"{BASIC} EDSR"].detect(arrays)
+    section = detect(BY_NAME[f"{BASIC} EDSR"], arrays)
     assert (section["features"], section["blocks"], section["residual_scale"]) == (256, 32, 0.1)
 
 
@@ -278,11 +279,11 @@ def test_detection_reads_the_mean_shift():
     module = ref.randomise(ref.EDSRSon(2, residual_scale=1.0, **B), seed=6)
     layout, arrays = BY_NAME["sanghyun-son/EDSR-PyTorch EDSR"], arrays_of(module)
     half = {n: a.astype(np.float16) for n, a in arrays.items()}
-    assert layout.detect(half)["rgb_range"] == 255.0
+    assert detect(layout, half)["rgb_range"] == 255.0
     without = {n: a for n, a in arrays.items() if "mean" not in n}
-    assert layout.detect(without)["rgb_range"] == 255.0
+    assert detect(layout, without)["rgb_range"] == 255.0
     other = arrays | {"sub_mean.bias": np.array([-114.0, -111.0, -90.0], np.float32)}
-    assert layout.detect(other) is None
+    assert detect(layout, other) is None
 
 
 @pytest.mark.parametrize("case", ["msrresnet_x4", "edsr_x2", "leftthomas_x4", "carn_x0"])
@@ -290,20 +291,20 @@ def test_a_name_too_few_or_too_many_is_another_file(case):
     name, build, _ = CASES[case]
     arrays = arrays_of(build())
     layout = BY_NAME[name]
-    assert layout.detect(arrays) is not None
-    assert layout.detect(arrays | {"extra.weight": np.zeros(3, np.float32)}) is None
+    assert detect(layout, arrays) is not None
+    assert detect(layout, arrays | {"extra.weight": np.zeros(3, np.float32)}) is None
     for gone in list(arrays):
         fewer = {n: a for n, a in arrays.items() if n != gone}
         counter = gone.endswith("num_batches_tracked") or "mean.shifter" in gone
-        assert (layout.detect(fewer) is not None) == counter, gone
-    assert layout.detect({}) is None
+        assert (detect(layout, fewer) is not None) == counter, gone
+    assert detect(layout, {}) is None
 
 
 def test_counters_may_be_absent():
     """Files of PyTorch before 0.4.1 have none."""
     name, build, section = CASES["disc_leftthomas"]
     arrays = {n: a for n, a in arrays_of(build()).items() if "num_batches" not in n}
-    assert BY_NAME[name].detect(arrays) == section
+    assert detect(BY_NAME[name], arrays) == section
 
 
 @pytest.mark.parametrize(
@@ -315,6 +316,13 @@ def test_counters_may_be_absent():
         ("nmhkahn/CARN-pytorch Net", {"groups": 4}, "only in CARN-M"),
         ("nmhkahn/CARN-pytorch Net", {"scales": (2, 4)}, "the three 2, 3 and 4"),
         (f"{BASIC} VGGStyleDiscriminator", {"down_size": 3}, "has down_size 4"),
+        # its first dense layer has 8·features·4·4 inputs, whatever the size
+        (
+            f"{BASIC} VGGStyleDiscriminator",
+            {"size": 96},
+            "takes no images of 96 pixels in 5 stages",
+        ),
+        (f"{OLD} Discriminator_VGG", {"size": 160, "bias": True}, "takes no images of 160 pixels"),
     ],
 )
 def test_what_a_class_cannot_hold_is_refused(layout, section, match):

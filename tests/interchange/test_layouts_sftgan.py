@@ -56,8 +56,8 @@ def drawn(module, seed):
 
 def there_and_back(state, name):
     """Ours from theirs, having checked that what goes back is what came."""
-    layout, section, unused, missing = convert.identify(state)
-    assert (layout.name, unused, missing) == (name, [], [])
+    layout, section, unused = convert.identify(state)
+    assert (layout.name, unused) == (name, [])
     variables = convert.to_ours(layout, section, state)
     counters = convert.counters(layout, section, state)
     back = convert.to_theirs(layout, section, variables, counters)
@@ -114,8 +114,8 @@ def test_the_segmenter_of_the_paper_has_its_tensors():
     }
     assert sum(p.numel() for p in module.parameters()) == 52_068_296  # the sheet, section 3.4
     assert len(state) == 645  # section 9
-    layout, section, unused, missing = convert.identify(state)
-    assert layout.name.endswith("OutdoorSceneSeg") and not unused and not missing
+    layout, section, unused = convert.identify(state)
+    assert layout.name.endswith("OutdoorSceneSeg") and not unused
     assert section == {"features": 64, "blocks": (3, 4, 23, 3), "classes": 8}
     # files of PyTorch before 0.4.1 have no counters
     old = {name: value for name, value in state.items() if not name.endswith("tracked")}
@@ -199,10 +199,10 @@ def test_vgg_places():
 @pytest.mark.parametrize("network, convolutions", [("vgg19", 16), ("vgg16", 13)])
 def test_vgg_files(network, convolutions):
     state = vgg_state(network, convolutions, classifier=True)
-    layout, section, unused, missing = convert.identify(state)
+    layout, section, unused = convert.identify(state)
     last = {"vgg19": "conv5_4", "vgg16": "conv5_3"}[network]
     assert layout.network == network and section == {"layers": (last,)}
-    assert len(unused) == 6 and unused[0] == "classifier.0.weight" and not missing
+    assert len(unused) == 6 and unused[0] == "classifier.0.weight"
     variables = convert.to_ours(layout, section, state)
     assert len(variables["params"]) == convolutions
     assert set(convert.to_theirs(layout, section, variables)) == set(state) - set(unused)

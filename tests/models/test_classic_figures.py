@@ -10,6 +10,7 @@ from PIL import Image
 from reference.through_layout import ours_of
 
 from jaxsr.interchange import layouts_classic, layouts_lapsrn, layouts_plain
+from jaxsr.interchange.detect import detect
 from jaxsr.metrics.psnr import psnr
 from jaxsr.models.dncnn import DnCNN
 from jaxsr.models.espcn import ESPCN
@@ -59,7 +60,7 @@ def restorer(path, layout, module, given):
     """A function [h,w] -> [sh,sw] of the weights in `path`, through its layout."""
     with np.load(path) as held:
         arrays = dict(held)
-    section = layout.detect(arrays)
+    section = detect(layout, arrays)
     assert section is not None, f"{path.name} is not {layout.name}"
     variables = ours_of(layout, section, arrays)
     apply = jax.jit(module(**section, **given).apply)

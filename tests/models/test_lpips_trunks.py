@@ -8,6 +8,7 @@ from reference.random_trees import random_like, shapes_of
 
 from jaxsr.interchange import layouts_lpips
 from jaxsr.interchange.convert import to_ours, to_theirs
+from jaxsr.interchange.detect import detect
 from jaxsr.models.alexnet import AlexNet
 from jaxsr.models.squeezenet import CAFFE_MEAN, TAPS, SqueezeNet
 from jaxsr.models.vgg import MEAN, STD, VGG16, layer_names
@@ -166,14 +167,15 @@ def test_layouts_round_trip_and_know_their_own(layout, module):
     variables = variables_of(module, 4)
     section = {} if layout is layouts_lpips.ALEXNET else {"input": module.input}
     theirs = to_theirs(layout, section, variables)
-    others = [each.detect(theirs) for each in layouts_lpips.LAYOUTS if each is not layout]
-    assert layout.detect(theirs) == section and others == [None, None]
+    others = [detect(each, theirs) for each in layouts_lpips.LAYOUTS if each is not layout]
+    assert detect(layout, theirs) == section and others == [None, None]
     # torchvision's file holds the classifier too; a missing or a misshapen array is another file
-    assert layout.detect(theirs | {"classifier.1.weight": np.zeros((2, 2))}) == section
+    with_classifier = detect(layout, theirs | {"classifier.1.weight": np.zeros((2, 2))})
+    assert with_classifier == (None if layout is layouts_lpips.SQUEEZENET_KERAS else section)
     name = next(iter(theirs))
-    assert layout.detect({k: v for k, v in theirs.items() if k != name}) is None
-    assert layout.detect(theirs | {name: theirs[name][..., :-1]}) is None
-    assert layout.detect(theirs | {"features.99.weight": theirs[name]}) is None
+    assert detect(layout, {k: v for k, v in theirs.items() if k != name}) is None
+    assert detect(layout, theirs | {name: theirs[name][..., :-1]}) is None
+    assert detect(layout, theirs | {"features.99.weight": theirs[name]}) is None
     back = to_ours(layout, section, theirs)
     jax.tree.map(np.testing.assert_array_equal, back, dict(variables))
 

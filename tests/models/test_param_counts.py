@@ -17,9 +17,9 @@ import pytest
 import jaxsr.models
 from jaxsr.models.acd_vgg import ACDVGG96
 from jaxsr.models.blocks import EdgePad, PReLU, TransposedConv
+from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.prior_net import ConvNorm, PriorNet, Trunk
 from jaxsr.models.sftnet import SFTLayer, SFTNet, is_condition
-from jaxsr.models.srresnet import LegacySRResNet
 from jaxsr.models.vgg import VGG19
 
 LQ, SEG, IMAGE = (1, 8, 8, 3), (1, 32, 32, 8), (1, 96, 96, 3)

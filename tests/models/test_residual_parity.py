@@ -12,7 +12,7 @@ from reference.random_trees import random_like, shapes_of  # noqa: E402
 
 from jaxsr.models.disc_vgg import VGGDiscriminator  # noqa: E402
 from jaxsr.models.edsr import EDSR  # noqa: E402
-from jaxsr.models.srgan import SRResNet  # noqa: E402
+from jaxsr.models.srresnet import SRResNet  # noqa: E402
 
 TOLERANCE = 1e-5  # float32 sums in another order, some ten layers deep
 

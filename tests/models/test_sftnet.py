@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from reference.random_trees import random_like, shapes_of
 
+from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.sftnet import SFTNet, from_parent
-from jaxsr.models.srresnet import LegacySRResNet
 from jaxsr.types import UserError
 
 TINY = dict(features=8, blocks=2, condition=4, condition_hidden=8)

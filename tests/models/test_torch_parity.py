@@ -12,8 +12,8 @@ from reference.random_trees import random_like, shapes_of  # noqa: E402
 
 from jaxsr.interchange.vgg import load_vgg19  # noqa: E402
 from jaxsr.models.acd_vgg import ACDVGG96  # noqa: E402
+from jaxsr.models.legacy_srresnet import LegacySRResNet  # noqa: E402
 from jaxsr.models.sftnet import SFTNet  # noqa: E402
-from jaxsr.models.srresnet import LegacySRResNet  # noqa: E402
 from jaxsr.models.vgg import VGG19, layer_names  # noqa: E402
 
 # Both sides are float32 and add the 576 products of a convolution in another order: 1e-7 relative

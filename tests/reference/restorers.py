@@ -12,12 +12,12 @@ from jaxsr.models.espcn import ESPCN
 from jaxsr.models.fsrcnn import FSRCNN
 from jaxsr.models.idn import IDN
 from jaxsr.models.lapsrn import LapSRN, MSLapSRN
+from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.msrresnet import MSRResNet
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet
 from jaxsr.models.srcnn import SRCNN
-from jaxsr.models.srgan import SRResNet
-from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.vdsr import VDSR
 
 _SFT = dict(features=4, blocks=1, condition=4, condition_hidden=4)

@@ -7,7 +7,7 @@ import pytest
 from reference.random_trees import random_like, shapes_of
 from reference.starts import is_torch_default, layers
 
-from jaxsr.models.srgan import SRResNet
+from jaxsr.models.srresnet import SRResNet
 
 LQ = (1, 8, 8, 3)
 TWTYGQYY = dict(norm="instance", activation="lrelu", bias="none", output="linear")
