@@ -1,8 +1,8 @@
 """From the name of a weight file to a `Restorer`: which network it is, whether it fits, its scale."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import flax
@@ -10,12 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 
 from jaxsr import build_method
-from jaxsr.inference.low_prior import low_prior
+from jaxsr.inference.prior import low_prior
 from jaxsr.inference.restorer import Restorer
-from jaxsr.interchange import convert, files
+from jaxsr.interchange import convert
 from jaxsr.types import Tree, UserError
 
 FIXED_SCALE = {"sftnet": 4}  # networks whose constructor has no scale
@@ -38,13 +37,14 @@ def restorer(
             other code that `jaxsr.interchange` knows
     scale:  needed for networks that take any scale and one for several; elsewhere it is checked
     prior:  weights of the segmenter that SFT-Net's prior maps come from (read for SFT-Net only)
-    precision: type that the network computes in, float32 or bfloat16; weights and images are float32
+    precision: type that the network computes in, float32 (in full, TF32 on no GPU) or bfloat16;
+            weights and images are float32
 
     Raises UserError for a file that is missing, damaged or of no known network, a network that
     restores no images, a scale that is not the network's, tensors missing, left over or of a wrong
     shape, and for NaN or infinity in one.
     """
-    variables, card = load(source)
+    variables, card = build_method.weights(source)
     section = card.get("network")
     if not isinstance(section, dict) or "name" not in section:
         raise UserError(f"{source} does not say in its card which network it is: export it again.")
@@ -57,7 +57,7 @@ def restorer(
             "super-resolution network."
         )
     if "scale" in fields:
-        section["scale"] = chosen_scale(source, section, scale)
+        section["scale"] = chosen_scale(source, section, scale, told="layout" not in card)
     elif scale not in (None, FIXED_SCALE[name]):
         raise UserError(_refusal(source, name, f"×{FIXED_SCALE[name]}", scale))
     maps = prior_function(prior) if name == "sftnet" else None
@@ -76,40 +76,21 @@ def restorer(
     )
 
 
-def load(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
-    """Variables and card of our own weights or a run, or of a foreign file by `jaxsr.interchange`."""
-    path = Path(source)
-    if source.startswith(build_method.PRETRAINED) or not path.is_file() or _is_ours(path):
-        if not source.startswith(build_method.PRETRAINED) and not path.exists():
-            raise UserError(f"there are no weights {source}: check the name.")
-        return build_method.weights(source)
-    arrays, notes = files.read_arrays(path)
-    try:
-        layout, section, unused, missing = convert.identify(arrays)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
-    if missing:
-        raise UserError(
-            f"{source} looks like {layout.name}, but {len(missing)} of its tensors are missing, first "
-            f"{', '.join(sorted(missing)[:3])}: fetch the whole file."
-        )
-    variables = convert.to_ours(layout, section, arrays)
-    card = {
-        "network": {"name": layout.network, **section}, "layout": layout.name, "source": path.name,
-        "notes": notes, "unused": sorted(unused),
-    }  # fmt: skip
-    return variables, card
-
-
-def chosen_scale(source: str, section: Mapping[str, Any], scale: int | None) -> int:
+def chosen_scale(
+    source: str, section: Mapping[str, Any], scale: int | None, *, told: bool = True
+) -> int:
     """The scale to restore with: the network's own, or the one asked for where it has several.
 
     section: of the network; without `scale`, or with 1 for a network that enlarges its input, the
              weights do not tell it
+    told:    a section without `scale` means the constructor's default, as in a config; in weights of
+             other code it means that nobody knows it (FSRCNN, IDN), and ×2 would pass for ×4
     """
     name, own = section["name"], section.get("scale")
     if name in ANY_SCALE and own in (None, 1):
         allowed, known = range(1, LARGEST_SCALE + 1), "any scale"
+    elif name not in SEVERAL and own is None and not told:
+        allowed, known = range(2, LARGEST_SCALE + 1), "a scale that its weights do not tell"
     elif section.get("scales") or (name in SEVERAL and own is None):
         allowed = section.get("scales") or SEVERAL[name]
         known = "×" + ", ×".join(map(str, allowed))
@@ -166,11 +147,11 @@ def interpolate(first: Restorer, second: Restorer, *, alpha: float) -> Restorer:
     if not 0 <= alpha <= 1:
         raise UserError(f"alpha is a share between 0 and 1, not {alpha}.")
     shapes = [jax.tree.map(np.shape, dict(each.variables)) for each in (first, second)]
-    alike = [(each.name, each.scale, each.channels) for each in (first, second)]
+    alike = [(each.name, each.scale, _options(each)) for each in (first, second)]
     if alike[0] != alike[1] or shapes[0] != shapes[1]:
         raise UserError(
             f"a {first.name} ×{first.scale} and a {second.name} ×{second.scale} have not the same "
-            "parameters: interpolate weights of one network."
+            "parameters or options: interpolate weights of one network."
         )
 
     def between(a: Any, b: Any) -> np.ndarray:
@@ -185,16 +166,18 @@ def interpolate(first: Restorer, second: Restorer, *, alpha: float) -> Restorer:
     return first._replace(variables=variables, card=card)
 
 
+def _options(restorer: Restorer) -> str:
+    """All options of a network in one text: recursions or gains leave no trace in the shapes."""
+    module = build_method.network_module(restorer.card["network"], "network", dtype=jnp.float32)
+    fields = [field.name for field in dataclasses.fields(module) if field.name != "parent"]
+    # as JSON, in which the lists of a card are the tuples of a layout
+    return json.dumps({name: getattr(module, name) for name in fields}, default=str)
+
+
 def _apply(module: nn.Module) -> Callable[..., jax.Array]:
-    return lambda variables, *inputs: module.apply(variables, *inputs, train=False)
+    def apply(variables: Tree, *inputs: jax.Array) -> jax.Array:
+        # float32 in full: by default a GPU takes TF32, three digits, and windows show against the whole
+        with jax.default_matmul_precision("float32"):
+            return module.apply(variables, *inputs, train=False)
 
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file is safetensors with our card; damaged ones are, so that our reader says so."""
-    if path.suffix != ".safetensors":
-        return False
-    try:
-        with safetensors.safe_open(path, framework="numpy") as held:
-            return "card" in (held.metadata() or {})
-    except (safetensors.SafetensorError, OSError):
-        return True
+    return apply

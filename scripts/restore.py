@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxsr import build_restorer
-from jaxsr.inference import ensemble, jobs, tiles
+from jaxsr.inference import ensemble, jobs, receptive, tiles
 from jaxsr.inference.picture_files import NAMES, check_writable, write_picture
 from jaxsr.inference.pictures import MAX_MEGAPIXELS, header_size, read_picture
 from jaxsr.inference.restorer import Restorer, Run
 from jaxsr.inference.restoring import ALPHA, restore_picture
+from jaxsr.terminal import duration, ended, positive, share, whole
 from jaxsr.types import UserError
 
 DONE, SKIPPED, FAILED = "restored", "skipped", "failed"
@@ -53,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
         "--weights", required=True, help="pretrained:NAME, a run's folder, or a weight file"
     )
     made.add_argument("--out", required=True, type=Path, help="folder to write into")
-    made.add_argument("--scale", type=int, help="must be the network's; needed where it takes any")
+    made.add_argument(
+        "--scale", type=whole(1), help="must be the network's; needed where it takes any"
+    )
     made.add_argument(
         "--prior", default=build_restorer.SEGMENTER, help="weights of SFT-Net's segmenter"
     )
@@ -82,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--interpolate", default="", metavar="WEIGHTS", help="a second set of weights"
     )
-    made.add_argument("--share", type=float, default=0.5, help="of the second set: %(default)s")
+    made.add_argument("--share", type=share, default=0.5, help="of the second set: %(default)s")
     made.add_argument(
         "--alpha", choices=ALPHA, default="bicubic", help="how transparency is enlarged"
     )
@@ -91,22 +94,10 @@ def parser() -> argparse.ArgumentParser:
         help="colour is multiplied by transparency before and divided by it after",
     )  # fmt: skip
     made.add_argument(
-        "--max-megapixels", type=float, default=MAX_MEGAPIXELS, help="of an input: %(default)s"
+        "--max-megapixels", type=positive, default=MAX_MEGAPIXELS, help="of an input: %(default)s"
     )
     made.add_argument("--report", type=Path, help="file of JSON lines, one for each picture")
     return made
-
-
-def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
-    """A type for argparse: whole numbers from `least` to `most`."""
-
-    def number(text: str) -> int:
-        if not text.strip().isdigit() or not least <= int(text) <= most:
-            span = f"{least} to {most}" if most < 10**9 else f"{least} or more"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {span}")
-        return int(text)
-
-    return number
 
 
 def load(options: argparse.Namespace) -> Restorer:
@@ -121,9 +112,10 @@ def load(options: argparse.Namespace) -> Restorer:
 def tools(options: argparse.Namespace, restorer: Restorer, longest: int) -> Tools:
     """longest: side among the pictures, in pixels; windows need not be larger, nor than --tile."""
     steps = options.back_projection
+    grid = receptive.structure(restorer).step if options.self_ensemble else 1
 
     def around(run: Run) -> Run:
-        run = ensemble.self_ensemble(run) if options.self_ensemble else run
+        run = ensemble.self_ensemble(run, step=grid) if options.self_ensemble else run
         return ensemble.back_projection(run, restorer, steps=steps) if steps else run
 
     sides = [side for side in (longest, options.tile) if side]
@@ -141,15 +133,10 @@ def restore(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str
     height, width = picture.colour.shape[:2]
     # hours of work should not end in a format that cannot hold them
     check_writable(job.target, (scale * height, scale * width), alpha=picture.alpha is not None)
-    bar = sys.stderr.isatty()
-
-    def windows(done: int, total: int) -> None:
-        if bar and total > 1:
-            print(f"\r  window {done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
-
     result = restore_picture(
         picture, made.restorer, made.run, alpha=options.alpha,
-        premultiplied=options.premultiplied, around=made.around, progress=windows,
+        premultiplied=options.premultiplied, around=made.around,
+        progress=windows(height * width / 1e6),
     )  # fmt: skip
     lost = write_picture(job.target, result, quality=options.quality, lossless=options.lossless)
     return {
@@ -157,6 +144,32 @@ def restore(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str
         "channels": picture.colour.shape[2], "alpha": picture.alpha is not None,
         "seconds": round(time.perf_counter() - began, 3), "notes": [*picture.notes, *lost],
     }  # fmt: skip
+
+
+def windows(size: float) -> Callable[[int, int], None]:
+    """A function for the progress in a picture of `size` megapixels: rate and time left.
+
+    On a terminal the line is renewed with every window, elsewhere there is one every 30 seconds.
+    """
+    shown, began = sys.stderr.isatty(), time.perf_counter()
+    said = began
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        now = time.perf_counter()
+        if total == 1 or not (shown or (now - said > 30 and done < total)):
+            return
+        said, rate = now, size * done / total / (now - began)
+        text = f"  window {done}/{total}, {speed(rate)}, {duration(size * (1 - done / total) / rate)} left"
+        start, end = ("\r", "\n" if done == total else "") if shown else ("", "\n")
+        print(f"{start}{text:<60}" if shown else text, end=end, file=sys.stderr, flush=True)
+
+    return progress
+
+
+def speed(rate: float) -> str:
+    """Megapixels a second to three digits, without exponents: small pictures take as long as a window."""
+    return f"{rate:.3g} MP/s" if rate >= 1e-4 else "under 0.0001 MP/s"
 
 
 def attempt(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str, Any]:
@@ -196,23 +209,13 @@ def all_lines(
         else:
             spent, pixels = spent + line["seconds"], pixels + size
             text = f"{place} {job.source} -> {job.target}: {line['width']}×{line['height']}, "
-            text += f"{line['seconds']:.1f} s, {size / line['seconds']:.3g} MP/s"
+            text += f"{line['seconds']:.1f} s, {speed(size / max(line['seconds'], 1e-3))}"
             if index < len(plan.jobs) and pixels:
                 text += f", {duration(spent / pixels * sum(sizes[index:]))} left"
             print(text, flush=True)
             for note in line["notes"]:
                 print(f"  {note}", flush=True)
         yield line
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 40 s, 3 min 20 s, 2 h 05 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 @contextmanager
@@ -255,6 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if plan.others:
             print(f"other files in the folders, left alone: {plan.others}")
         with report(options.report) as write:
+            if not all(job.target.exists() for job in plan.jobs):
+                jobs.check_folder(options.out)  # not after hours of work
             for line in all_lines(plan, options, made, sizes):
                 counts[line["status"]] += 1
                 write(line)
@@ -270,4 +275,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended("restore", main))

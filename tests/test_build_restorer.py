@@ -1,6 +1,7 @@
 """From weight files to restorers: ours, foreign ones, runs; scales and faults; interpolation."""
 
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +60,7 @@ def test_shipped_sftnet_brings_its_prior():
         ("pretrained:sftnet_psnr", 3, "legacy_srresnet that restores ×4, not ×3"),
         ("pretrained:segmenter", None, "holds a prior_net, which restores no images"),
         ("pretrained:sftnt", None, "did you mean 'sftnet'"),
-        ("nowhere.pth", None, "there are no weights nowhere.pth"),
+        ("nowhere.pth", None, "there is no weight file nowhere.pth"),
     ],
 )
 def test_refusals(source, scale, message):
@@ -83,6 +84,20 @@ def test_networks_of_any_scale_want_to_be_told(tmp_path):
     assert build_restorer.restorer(fixed).scale == 3
     with pytest.raises(UserError, match="restores ×3, not ×2"):
         build_restorer.restorer(fixed, scale=2)
+
+
+def test_weights_of_other_code_that_do_not_tell_their_scale(tmp_path):
+    """FSRCNN's and IDN's tensors are the same at every scale: a default would pass ×2 for ×3."""
+    section = {"name": "fsrcnn", "features": 4, "shrink": 3, "depth": 1}
+    own = write(tmp_path / "own.safetensors", section)
+    assert build_restorer.restorer(own).scale == 3  # of a config: the constructor's default
+    variables, card = checkpoint.load_weights(Path(own))
+    taken = tmp_path / "taken.safetensors"
+    checkpoint.save_weights(taken, variables, card | {"layout": "yjn870/FSRCNN-pytorch FSRCNN"})
+    with pytest.raises(UserError, match="a scale that its weights do not tell: say which with --s"):
+        build_restorer.restorer(str(taken))
+    for scale in (2, 3):
+        assert build_restorer.restorer(str(taken), scale=scale).scale == scale
 
 
 def test_one_network_with_heads_for_several_scales():
@@ -182,7 +197,7 @@ def test_a_foreign_file(tmp_path):
     np.savez(path, **arrays)
     found = build_restorer.restorer(str(path))
     assert (found.name, found.scale, found.channels) == ("espcn", 2, 1)
-    assert found.card["layout"] == layout.name and found.card["source"] == "espcn.npz"
+    assert found.card["layout"] == layout.name and found.card["source"] == {"file": "espcn.npz"}
     assert json.dumps(found.card)
     for a, b in zip(jax.tree.leaves(found.variables), jax.tree.leaves(made.variables), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -200,6 +215,34 @@ def test_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "load_run", lambda path: (variables, {"network": section}))
     found = build_restorer.restorer(str(tmp_path))
     assert found.scale == build_restorer.restorer(source).scale == 2
+
+
+def test_no_convolution_may_take_tf32():
+    made = build_restorer.restorer("pretrained:sftnet_psnr")
+    lq = jnp.zeros((1, 8, 8, 3))
+    lines = str(jax.make_jaxpr(made.apply)(made.variables, lq)).split("conv_general_dilated[")
+    assert len(lines) == 1 + 38  # one, two in each of 16 blocks, one behind them, two and two
+    for line in lines[1:]:
+        found = line.split("precision=")[1].split("preferred")[0]
+        assert "HIGHEST" in found or "float32" in found, found
+
+
+def test_interpolation_of_one_set_of_tensors_with_other_options_is_refused(tmp_path):
+    """The recursions of MS-LapSRN leave no trace in its tensors, but make another network."""
+    card = {"name": "mslapsrn", "features": 4, "depth": 1, "scale": 2}
+    paths = [str(tmp_path / f"{n}.safetensors") for n in (8, 5)]
+    for path, n in zip(paths, ({}, {"recursions": 5}), strict=True):
+        write(Path(path), card | n)
+    eight, five = (build_restorer.restorer(path) for path in paths)
+    with pytest.raises(UserError, match="have not the same parameters or options"):
+        build_restorer.interpolate(eight, five, alpha=1)
+    # what is left away is the default, and a list in a card the tuple of a layout
+    card = {"name": "srcnn", "kernels": [3, 1, 3], "features": [4, 2], "border": "edge"}
+    write(tmp_path / "a.safetensors", card)
+    made = build_restorer.restorer(str(tmp_path / "a.safetensors"), scale=2)
+    section = made.card["network"] | {"kernels": (3, 1, 3), "features": (4, 2), "channels": 1}
+    other = made._replace(card={"network": section})
+    assert build_restorer.interpolate(made, other, alpha=0.5).name == "srcnn"
 
 
 def test_interpolation():

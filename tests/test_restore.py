@@ -152,7 +152,8 @@ def test_interpolation_of_two_weight_sets(here, module, weights, direct):
     mixed = jax.tree.map(lambda x, y: 0.75 * x + 0.25 * y, one, two)
     expected = net.apply(mixed, to_unit(a.colour)[None], train=False)[0]
     near("between/a_x2.png", np.asarray(expected))
-    assert module.main([*words, "not", "--share", "1.5"]) == 2
+    with pytest.raises(SystemExit):
+        module.main([*words, "not", "--share", "1.5"])
 
 
 def test_formats_alpha_and_notes(here, module, weights, capsys):
@@ -192,7 +193,16 @@ def test_nothing_is_begun_with_wrong_options(here, module, weights, capsys, word
 
 
 @pytest.mark.parametrize(
-    "words", [["--tile", "8"], ["--quality", "0"], ["--format", "gif"], ["--memory-mib", "few"]]
+    "words",
+    [
+        ["--tile", "8"],
+        ["--quality", "0"],
+        ["--format", "gif"],
+        ["--memory-mib", "few"],
+        ["--scale", "0"],
+        ["--share", "2"],
+        ["--max-megapixels", "nan"],
+    ],
 )
 def test_wrong_numbers_are_named(module, capsys, words):
     with pytest.raises(SystemExit) as stop:
@@ -230,7 +240,31 @@ def test_a_picture_too_large_for_memory_is_one_failure(here, module, weights, ca
     assert "a.png: no memory" in capsys.readouterr().err
 
 
-def test_durations(module):
-    assert [module.duration(s) for s in (0.4, 59.4, 60, 3599, 3600, 7500)] == [
-        "0 s", "59 s", "1 min 00 s", "59 min 59 s", "1 h 00 min", "2 h 05 min",
+def test_a_folder_that_takes_no_file_is_refused_before_the_work(
+    here, module, weights, capsys, monkeypatch
+):
+    photo("a.png", 8, 8, 3)
+    (here / "file").write_text("")
+    monkeypatch.setattr(module, "restore_picture", pytest.fail)
+    assert module.main(["a.png", "--weights", weights, "--out", "file/out"]) == 2
+    found = capsys.readouterr().err
+    assert (
+        found
+        == "restore: error: --out file/out cannot be written (Not a directory): name another folder.\n"
+    )
+
+
+def test_progress_inside_a_picture(module, capsys, monkeypatch):
+    """4 MP in 8 windows of 20 s each: 0.025 MP/s; off a terminal a line when 30 s have passed."""
+    clock = iter([0.0, *(20.0 * k for k in range(1, 9))])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    tell = module.windows(4.0)
+    for done in range(1, 9):
+        tell(done, 8)
+    assert capsys.readouterr().err.splitlines() == [
+        "  window 2/8, 0.025 MP/s, 2 min 00 s left", "  window 4/8, 0.025 MP/s, 1 min 20 s left",
+        "  window 6/8, 0.025 MP/s, 40 s left",
+    ]  # fmt: skip
+    assert [module.speed(rate) for rate in (12.3456, 0.00123, 1e-6)] == [
+        "12.3 MP/s", "0.00123 MP/s", "under 0.0001 MP/s",
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 import glob
 import os
 import string
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,18 @@ def plan(inputs: Sequence[str], out: Path, *, scale: int, name: str = NAME, kind
     jobs = _named(_once(found), out, scale=scale, name=name, kind=kind)
     jobs, more = _apart(jobs)
     return Plan(tuple(jobs), tuple(problems + more), others)
+
+
+def check_folder(out: Path) -> None:
+    """Makes the folder where it is missing; UserError where no file can be written into it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be written ({error.strerror}): name another folder."
+        ) from error
 
 
 def _check_name(name: str) -> None:
@@ -164,7 +177,7 @@ def _apart(jobs: list[Job]) -> tuple[list[Job], list[tuple[Path, str]]]:
             other = next(o for o in jobs if _key(o.target) == key and o is not job)
             text = (
                 f"{job.source} and {other.source} would both become {job.target}: "
-                "restore them in two runs, or give the folder of both."
+                "restore them in two runs, each with its own --out, or give the folder of both."
             )
             problems.append((job.source, text))
         elif key in sources:

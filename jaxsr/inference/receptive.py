@@ -24,6 +24,7 @@ ENOUGH = 64  # a support up to this is taken as it is: measuring costs two windo
 TOLERANCE = 2e-6  # of the largest output: about the rounding of float32 in a deep network
 _RESIZE = 4  # pixels that a bicubic enlargement adds, counted generously
 _LEAST = 1e-5  # of a derivative that counts: less than the share of one tap among 9·9·1000
+_ROOM = 16  # pixels of a window that must be left between its two overlaps
 _SIZE = 16  # of the image on which the layers are counted
 
 
@@ -138,15 +139,15 @@ def support(restorer: Restorer) -> int:
 def overlap(restorer: Restorer, program: Callable[..., Any], *, tile: int) -> int:
     """Pixels from the cut edge of a window at which the result is that of the whole image.
 
-    The support, or for a deep network the measured reach where that is less: a sample image fills a
-    window, then its first quarter is taken for all there is; the reach is the distance from the cuts
-    at which the two results agree to `TOLERANCE` of the largest value, from there on, and a quarter
-    more.
+    The support, or the measured reach where that is less and the support is large or leaves no room
+    in a window. The reach: a sample image fills a window, then its first quarter is taken for all
+    there is; it is the distance from the cuts at which the two results agree to `TOLERANCE` of the
+    largest value, from there on, and a quarter more.
 
     program: of `edges.inside`, for windows of tile² pixels
     """
     exact = support(restorer)
-    if exact <= ENOUGH:
+    if exact <= ENOUGH and tile >= 2 * exact + _ROOM:
         return exact
     step = structure(restorer).step
     worst = _reach(restorer, program, tile, step)
@@ -162,7 +163,7 @@ def _reach(restorer: Restorer, program: Callable[..., Any], tile: int, step: int
         kept = np.minimum(np.arange(x.shape[1]), cut * x.shape[1] // tile - 1)
         quarters.append(x[:, kept][:, :, kept])
     full, part = (
-        np.asarray(program(restorer.variables, np.full(2, extent, np.int32), *images)[0])
+        np.asarray(program(restorer.variables, np.full(2, extent, np.int32), *images))[0]
         for extent, images in ((tile, samples), (cut, quarters))
     )
     error = np.abs(full - part).max(-1)[: cut * scale, : cut * scale]
@@ -201,9 +202,9 @@ def _touched(restorer: Restorer, length: int, axis: int, step: int) -> int:
     middle = length // 2 // step * step
     size = (length, step) if axis == 0 else (step, length)
 
-    def positive(leaf: Any) -> jax.Array:
+    def positive(leaf: Any) -> np.ndarray:
         value = 1 / np.prod(leaf.shape[:-1]) if leaf.ndim > 1 else 0.5
-        return jnp.full(leaf.shape, value, jnp.float32)
+        return np.full(leaf.shape, value, np.float32)
 
     def intercept(function, arguments, options, context):
         layer = isinstance(context.module, (nn.Conv, TransposedConv))
@@ -216,16 +217,16 @@ def _touched(restorer: Restorer, length: int, axis: int, step: int) -> int:
             run = functools.partial(restorer.apply, variables)
             return jax.jvp(run, tuple(images), tuple(moves))[1]
 
-    images = [jnp.full(shape.shape, 0.9, jnp.float32) for shape in inputs(restorer, *size)]
+    images = [np.full(shape.shape, 0.9, np.float32) for shape in inputs(restorer, *size)]
     moves = []
     for image in images:
         k = image.shape[1 + axis] // length
         line = np.zeros(length * k, np.float32)
         line[k * middle : k * (middle + step)] = 1
         line = line[:, None, None] if axis == 0 else line[None, :, None]
-        moves.append(jnp.broadcast_to(line, image.shape))
+        moves.append(np.broadcast_to(line, image.shape))
     moved = jax.jit(restored)(jax.tree.map(positive, restorer.variables), images, moves)
-    hit = np.flatnonzero((np.asarray(moved[0]) != 0).any(axis=(2, 1 - axis))) // restorer.scale
+    hit = np.flatnonzero((np.asarray(moved)[0] != 0).any(axis=(2, 1 - axis))) // restorer.scale
     if not hit.size:
         return 0
     if hit[0] == 0 and hit[-1] == length - 1:

@@ -44,7 +44,7 @@ def whole(restorer: Restorer) -> Run:
         height, width = lq.shape[:2]
         size = (up(height, step), up(width, step))
         inputs = [_padded(image, size, lq.shape) for image in (lq, *conditions)]
-        out = np.asarray(apply(variables, *inputs)[0])
+        out = np.asarray(apply(variables, *inputs))[0]
         return out[: height * restorer.scale, : width * restorer.scale]
 
     return run
@@ -164,7 +164,14 @@ def _uncut(restorer: Restorer, *, memory_mib: float) -> Run:
                 )
             programs[height, width] = made
         inputs = [as_float(image)[None] for image in (part, *conditions)]
-        return np.asarray(programs[height, width](restorer.variables, *inputs)[0])
+        try:
+            return np.asarray(programs[height, width](restorer.variables, *inputs))[0]
+        except jax.errors.JaxRuntimeError as error:
+            if not is_exhausted(error):
+                raise
+            raise UserError(
+                f"{receptive.refusal(restorer)} The device has no memory for {height}×{width} pixels."
+            ) from error
 
     def run(lq, *conditions, each=None, out=None, progress=None):
         check(restorer, lq)
@@ -201,7 +208,7 @@ def _in_windows(
         conditions = conditions or conditions_of(restorer, part)
         extent = np.array([up(size, step) for size in part.shape[:2]], np.int32)
         inputs = [_padded(image, (tile, tile), part.shape) for image in (part, *conditions)]
-        out = np.asarray(program(variables, extent, *inputs)[0])
+        out = np.asarray(program(variables, extent, *inputs))[0]
         return out[: s * part.shape[0], : s * part.shape[1]]
 
     def run(lq, *conditions, each=None, out=None, progress=None):

@@ -77,3 +77,37 @@ def test_both_work_window_by_window():
     run = tiles.tiled(made, tile=2 * overlap + 10, overlap=overlap)
     found = run(lq, each=lambda one, part: around(one)(part))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_self_ensemble_of_windows_keeps_the_blocks_of_the_image():
+    """RRDBNet ×2 moves blocks of 2×2 pixels into channels: turned, an odd image has others than its
+    windows, unless both are grown to even sizes first."""
+    made = small("rrdbnet x2")
+    reach, step = receptive.support(made), receptive.structure(made).step
+    tile = 2 * reach + 12
+    lq = image(tile + 15, tile - 7, 3)
+
+    def around(run, **options):
+        return ensemble.self_ensemble(run, **options)
+
+    expected = around(tiles.whole(made), step=step)(lq)
+    assert expected.shape == (2 * (tile + 15), 2 * (tile - 7), 3)
+    run = tiles.tiled(made, tile=tile, overlap=reach)
+    found = run(lq, each=lambda one, part: around(one, step=step)(part))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert np.abs(around(run)(lq) - expected).max() > 1e-2
+
+
+def test_self_ensemble_makes_one_map_for_all_turns():
+    """A segmenter is not the same for a turned image; the command that restores turns its map."""
+    made, seen = small("sftnet"), []
+
+    def prior(lq):
+        seen.append(lq.shape)
+        return np.cumsum(made.prior(lq) // 64, axis=0, dtype=np.uint8)
+
+    lq, run = image(6, 9, 3), tiles.whole(made)
+    expected = ensemble.self_ensemble(run)(lq, prior(lq))
+    found = ensemble.self_ensemble(run, prior=prior)(lq)
+    np.testing.assert_array_equal(found, expected)
+    assert seen == [(6, 9, 3)] * 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxsr.inference.jobs import Job, plan
+from jaxsr.inference.jobs import Job, check_folder, plan
 from jaxsr.types import UserError
 
 
@@ -144,3 +144,11 @@ def test_other_places_are_refused(here):
         plan([], Path("file"), scale=4)
     with pytest.raises(UserError, match="named like a picture"):
         plan([], Path("out.png"), scale=4)
+
+
+def test_the_folder_of_results_is_tried_before(here):
+    check_folder(here / "new" / "out")
+    assert list((here / "new" / "out").iterdir()) == []
+    touch("file")
+    with pytest.raises(UserError, match=r"--out .*file/out cannot be written \(Not a directory\)"):
+        check_folder(here / "file" / "out")

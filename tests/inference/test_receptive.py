@@ -10,10 +10,10 @@ from reference.restorers import image, restorer, small
 from jaxsr.inference import budget, receptive, tiles
 from jaxsr.models.blocks import TransposedConv, convolution
 from jaxsr.models.dncnn import DnCNN
+from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.srcnn import SRCNN
-from jaxsr.models.srgan import SRResNet
-from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.vdsr import VDSR
 from jaxsr.types import UserError
 
@@ -69,7 +69,7 @@ def test_granularity():
     assert step(small("sftnet")) == 1
 
 
-def test_instance_normalisation_cannot_be_tiled():
+def test_instance_normalisation_cannot_be_tiled(monkeypatch):
     made = restorer("srresnet", SRResNet(features=4, blocks=1, scale=2, norm="instance"))
     with pytest.raises(UserError, match="srresnet cannot be tiled: every pixel of its output"):
         receptive.support(made)
@@ -89,6 +89,13 @@ def test_instance_normalisation_cannot_be_tiled():
     with pytest.raises(UserError, match="At 20×9 pixels that takes .* MiB, and 0.01 are allowed"):
         tiles.runner(made, memory_mib=0.01)(lq)
 
+    def full(*inputs):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(tiles, "analysed", lambda lowered: (full, 0))
+    with pytest.raises(UserError, match="no memory for 20×9 pixels"):
+        tiles.runner(made, memory_mib=1000)(lq)
+
 
 class _Deep(nn.Module):
     """Forty convolutions of which each passes a tenth of its input sideways."""
@@ -98,7 +105,7 @@ class _Deep(nn.Module):
     @nn.compact
     def __call__(self, x, *, train=False):
         for i in range(40):
-            x = x + 0.1 * convolution(1, 3, name=f"c{i}", factor=1.0, dtype=jnp.float32)(x)
+            x = x + 0.1 * convolution(1, 3, name=f"c{i}", dtype=jnp.float32)(x)
         return x
 
 
@@ -121,6 +128,19 @@ def test_overlap_of_a_deep_network_is_less_than_its_support(monkeypatch):
     np.testing.assert_allclose(run(lq), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_overlap_in_a_window_without_room_for_the_support():
+    """Windows of 2·40 + 15 pixels: measured, for which there is room; one more pixel: the support."""
+    made = restorer("deep", _Deep())._replace(channels=1)
+    variables = _Deep().init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    made = made._replace(variables=variables)
+    program = budget.masked(made)
+    overlap = receptive.overlap(made, program, tile=95)
+    assert 4 < overlap < 40 and receptive.overlap(made, program, tile=96) == 40
+    lq = image(20, 150, 1)
+    run = tiles.tiled(made, tile=64, overlap=overlap)
+    np.testing.assert_allclose(run(lq), tiles.whole(made)(lq), rtol=0, atol=1e-5)
+
+
 class _Shifted(nn.Module):
     """A transposed convolution off the grid: rows that are no whole multiple of the input's."""
 
@@ -129,7 +149,7 @@ class _Shifted(nn.Module):
     @nn.compact
     def __call__(self, x, *, train=False):
         x = TransposedConv(3, size=3, stride=2, crop=((0, 0), (0, 0)), name="up")(x)
-        return convolution(3, 3, name="conv", factor=1.0, dtype=jnp.float32)(x)
+        return convolution(3, 3, name="conv", dtype=jnp.float32)(x)
 
 
 def test_layers_off_the_grid_are_refused():

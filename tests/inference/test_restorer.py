@@ -6,7 +6,7 @@ import pytest
 from reference.restorers import image, small
 from skimage.color import ycbcr2rgb
 
-from jaxsr.inference import low_prior, tiles
+from jaxsr.inference import prior, tiles
 from jaxsr.inference.prior import prior_maps
 from jaxsr.inference.restorer import Restorer, as_float, colour, ycbcr_to_rgb
 from jaxsr.ops.colour import rgb_to_ycbcr
@@ -79,7 +79,7 @@ def test_low_prior_is_the_prior_of_the_enlarged_image():
     truth = np.random.default_rng(1).integers(0, 256, (40, 28, 3), np.uint8)
     lq = imresize(truth / 255, 1 / 4, border="mirror", round_passes=False)
     expected = prior_maps(logits, variables)(truth)
-    found = low_prior.low_prior(logits, variables)(lq.astype(np.float32))
+    found = prior.low_prior(logits, variables)(lq.astype(np.float32))
     assert found.dtype == np.uint8 and found.shape == (40, 28, 8)
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert found.std() > 10
@@ -88,14 +88,14 @@ def test_low_prior_is_the_prior_of_the_enlarged_image():
 def test_low_prior_of_a_large_image_is_made_in_windows(monkeypatch):
     variables = jnp.asarray(np.random.default_rng(0).standard_normal((3, 8)), jnp.float32)
     lq = image(30, 45, 3)
-    expected = low_prior.low_prior(logits, variables)(lq)
-    monkeypatch.setattr(low_prior, "WINDOW", 20)
-    monkeypatch.setattr(low_prior, "MARGIN", 4)
-    found = low_prior.low_prior(logits, variables)(lq)
+    expected = prior.low_prior(logits, variables)(lq)
+    monkeypatch.setattr(prior, "WINDOW", 20)
+    monkeypatch.setattr(prior, "MARGIN", 4)
+    found = prior.low_prior(logits, variables)(lq)
     # a value at the border of two levels may round either way
     assert np.abs(found.astype(int) - expected).max() <= 1
-    monkeypatch.setattr(low_prior, "MARGIN", 0)
-    cut = low_prior.low_prior(logits, variables)(lq)
+    monkeypatch.setattr(prior, "MARGIN", 0)
+    cut = prior.low_prior(logits, variables)(lq)
     assert np.abs(cut.astype(int) - expected).max() > 1
 
 

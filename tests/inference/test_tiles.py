@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
+from reference.restore_command import command, tiny_weights
 from reference.restorers import SMALL, image, restorer, small
 
 from jaxsr import build_method, build_restorer
@@ -32,7 +34,7 @@ class _Plain(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train=False):
-        return convolution(self.channels, 3, name="conv", factor=1.0, dtype=jnp.float32)(x)
+        return convolution(self.channels, 3, name="conv", dtype=jnp.float32)(x)
 
 
 class _WithScale(nn.Module):
@@ -135,6 +137,21 @@ def test_one_compilation_whatever_the_sizes():
         whole(image(*size, 3))
     # behind the trace that finds the grid
     assert seen[before + 1 :] == [(1, 40, 21, 3), (1, 17, 9, 3)]
+
+
+def test_the_command_compiles_the_network_and_nothing_else(root, tmp_path, caplog):
+    """Not even the small programs of a slice on the device, one for every size."""
+    (tmp_path / "in").mkdir()
+    sizes = [(5, 9), (16, 33), (1, 1), (77, 31)]  # no other test has windows of 80
+    for height, width in sizes:
+        levels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(levels).save(tmp_path / "in" / f"{height}.png")
+    weights, run = tiny_weights(tmp_path / "tiny.safetensors"), command(root).main
+    with caplog.at_level("WARNING"), jax.log_compiles():
+        status = run([str(tmp_path / "in"), "--weights", weights, "--out", str(tmp_path / "out")])
+    assert status == 0 and len(list((tmp_path / "out").iterdir())) == len(sizes)
+    made = [text for text in caplog.messages if text.startswith("Compiling ")]
+    assert len(made) == 1 and "jit(run)" in made[0]
 
 
 def test_colour_window_by_window_writes_levels_into_a_given_array():

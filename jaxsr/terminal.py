@@ -1,0 +1,75 @@
+"""What the commands share: the numbers they take, the times they tell, and how they end."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+
+INTERRUPTED, UNREAD = 130, 141  # as shells count them: 128 and the number of the signal
+
+
+def ended(name: str, body: Callable[[], int | None]) -> int:
+    """The exit status of a command: that of `body` (None is 0), 130 after Ctrl-C, 141 without a reader.
+
+    A reader goes away in `… | head`; what was not read yet is dropped in silence.
+    """
+    try:
+        status = body() or 0
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # what is left in the buffers would raise again when the interpreter writes it at its end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return UNREAD
+    return status
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from `least` to `most`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            span = f"from {least} up" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number {span}")
+        return int(text)
+
+    return read
+
+
+def positive(text: str) -> float:
+    """A type for argparse: finite numbers over 0."""
+    value = _float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number over 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A type for argparse: numbers from 0 to 1."""
+    value = _float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+    return value
+
+
+def _float(text: str) -> float:
+    """NaN, which no comparison is true of, where there is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 40 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
