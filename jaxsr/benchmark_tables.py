@@ -4,7 +4,7 @@ import contextlib
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,8 @@ def summarise(
         figures: of `reported.read`.
     Returns:
         one dict each: set, scale, method, images, expected (images of the whole set, or None), lr
-        (where it comes from), the means of psnr and of the other columns (without infinite PSNRs,
-        those of equal images), and reported: {"psnr": Figure | None, "ssim": Figure | None,
+        (where it comes from), equal (images of infinite PSNR), the means of psnr and of the other
+        columns (without infinite PSNRs), and reported: {"psnr": Figure | None, "ssim": Figure | None,
         "others": figures of other tables for psnr}.
     """
     groups: dict[tuple, list[Row]] = {}
@@ -81,6 +81,7 @@ def summarise(
         found.append(
             {"set": dataset, "scale": scale, "method": method, "images": len(own)}
             | {"expected": expected(dataset), "lr": _one([row["lr"] for row in own])}
+            | {"equal": sum(row["psnr"] == math.inf for row in own)}
             | {name: _mean([row[name] for row in own]) for name in scores}
             | {"reported": _reported(figures, wanted)}
         )
@@ -134,14 +135,29 @@ def markdown(summaries: Sequence[Summary], protocol: Protocol, metrics: Sequence
         cells += [f"{summary[name]:.4f}" for name in extras]
         cells += [f"{summary['seconds']:.2f}", _note(summary["reported"]["psnr"], protocol, notes)]
         lines.append(cells)
-    text = [_table(head, lines), "", f"Protocol: {describe(protocol)}", ""]
+    text = [
+        aligned(head, lines, left={0, 2, len(head) - 1}),
+        "",
+        f"Protocol: {describe(protocol)}",
+        "",
+    ]
     origins = dict.fromkeys(f"{each['set']} x{each['scale']} {each['lr']}" for each in summaries)
     text += [f"LR: {'; '.join(origins)}", ""]
     text += [line for metric in metrics for line in (f"{metric.name}: {metric.text}", "")]
     if any(each["expected"] not in (None, each["images"]) for each in summaries):
         text += ["Means over a part of a set (images n/all) are no figures of the set.", ""]
+    equal = [
+        f"{each['method']} {each['equal']} on {each['set']} x{each['scale']}"
+        for each in summaries
+        if 0 < each["equal"] < each["images"]
+    ]
+    if equal:
+        text += [
+            f"Images equal to the truth, whose infinite PSNR no mean holds: {'; '.join(equal)}.",
+            "",
+        ]
     text += [f"[{number}] {note}" for note, number in notes.items()]
-    return "\n".join(text) + "\n"
+    return "\n".join(text).rstrip("\n") + "\n"
 
 
 def _compared(summary: Summary, metric: str, digits: int, protocol: str, partial: bool):
@@ -173,10 +189,9 @@ def _note(figure: Figure | None, protocol: Protocol, notes: dict[str, int]) -> s
     return f"[{notes.setdefault(text, len(notes) + 1)}]"
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns are aligned as text too; numbers to the right."""
+def aligned(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: Collection[int]) -> str:
+    """A Markdown table whose columns are aligned as text too, those of `left` to the left."""
     widths = [max(len(line[k]) for line in [head, *lines]) for k in range(len(head))]
-    left = {0, 2, len(head) - 1}
 
     def row(cells: Sequence[str]) -> str:
         padded = [
@@ -238,7 +253,8 @@ def write_sheet(path: Path, pictures: Sequence[Picture], *, shown: int, height: 
     chosen = [ordered[place] for place in spread(len(ordered), shown)]
     lines = []
     for picture in chosen:
-        mark = " (worst)" if picture is ordered[0] else " (best)" if picture is ordered[-1] else ""
+        ends = ordered[:: len(ordered) - 1] if len(ordered) > 1 else ()  # one alone is neither
+        mark = next((m for m, end in zip((" (worst)", " (best)"), ends) if picture is end), "")
         first = picture.cells[0]
         lines.append([first._replace(text=first.text + mark), *picture.cells[1:]])
     write_png(path, sheet(lines, height=height))

@@ -128,20 +128,26 @@ def evaluate(task: Task, *, protocol: Protocol, metrics: Sequence[Any] = ()) -> 
             continue
         held = {"image": pair.name, "set": task.dataset, "scale": task.scale}
         shown = luma_uint8(truth) if protocol.luma_only and truth.ndim == 3 else truth
-        rows, restored, failures = [], {}, []
+        rows, restored, refused = [], {}, {}
         for each in task.methods:
             try:
                 scores, image = _restore(each, lq, truth, protocol, task.scale)
             except (UserError, ValueError) as error:  # ValueError: too small for a score
-                failures.append(f"{pair.name}, {each.name}: {error}")
+                refused.setdefault(str(error), []).append(each.name)
                 continue
             seconds = scores.pop("seconds")
-            further, refused = _measured(metrics, image, shown)
-            failures += [f"{pair.name}, {each.name}: {sentence}" for sentence in refused]
+            further, sentences = _measured(metrics, image, shown)
+            for sentence in sentences:
+                refused.setdefault(sentence, []).append(each.name)
             own = {"method": each.name, "protocol": protocol.name, "lr": origin}
             rows.append(held | own | scores | further | {"seconds": seconds})
             restored[each.name] = _rgb(image)
         picture = _picture(pair.name, _rgb(shown), restored, rows) if restored else None
+        failures = [
+            # what is true of every method is true of the image
+            f"{pair.name}{'' if len(names) == len(task.methods) else ', ' + ', '.join(names)}: {why}"
+            for why, names in refused.items()
+        ]
         yield Outcome(task.dataset, task.scale, rows, picture, failures)
 
 

@@ -21,7 +21,9 @@ from jaxsr.types import UserError
 DISTORTIONS = ("rmse", "psnr")
 HIGHER_IS_BETTER = ("psnr", "ssim")
 # Columns of a training run's evaluation, and those of a benchmark.
+_TEXT = ("image", "set", "scale", "method", "protocol", "lr", "seconds")  # no scores
 _ALIASES = {"psnr_y": "psnr", "ssim_y": "ssim"}
+_TITLE = 24  # letters of the name of a set, which may be a path
 # Places of a label around its point, in points of 1/72 inch, the best first.
 _OFFSETS = (
     (6, 4),
@@ -104,8 +106,11 @@ def points(
             )
         panels.setdefault(panel, {})[method] = rows
     if not panels:
+        there = dict.fromkeys(k for rows in sources.values() for row in rows for k in row)
+        others = [name for name in there if name not in _TEXT]
         raise UserError(
-            f"no row has numbers for both {column!r} and {perception!r}: evaluate with that metric."
+            f"no row has numbers for both {column!r} and {perception!r}: evaluate with that metric, or "
+            f"choose of {', '.join(others)}."
         )
     found: list[Point] = []
     for panel, methods in panels.items():
@@ -211,9 +216,11 @@ def _panel(axes, own: Sequence[Point], distortion: str, perception: str) -> list
     # the better end is the left and the lower one, whichever way the numbers run
     axes.set_xlabel(f"← better      {_title(distortion)}")
     axes.set_ylabel(f"← better      {_title(perception)}")
-    head = f"{own[0].dataset} ×{own[0].scale}" if own[0].dataset else "evaluation"
+    dataset = own[0].dataset if len(own[0].dataset) <= _TITLE else "…" + own[0].dataset[-_TITLE:]
+    head = f"{dataset} ×{own[0].scale}" if dataset else "evaluation"
     protocol = f", protocol {own[0].protocol}" if own[0].protocol and own[0].dataset else ""
-    axes.set_title(f"{head}, {own[0].images} images{protocol}", fontsize=10)
+    count = f"{own[0].images} image{'s' * (own[0].images != 1)}"
+    axes.set_title(f"{head}, {count}{protocol}", fontsize=10)
     axes.grid(alpha=0.3)
     return texts
 

@@ -4,9 +4,11 @@
 
 Writes into --out: results.csv (a row for each image and method, as they come), results.md (the table that
 is also printed), results.json, and for each set and scale a PNG sheet with the worst and the best image.
-Without --weights only bicubic and nearest are evaluated. Exit status: 0, 1 when something could not be
-read or restored (the rest is there), 2 for a mistake in the command, 130 when interrupted (what was done
-is there).
+Without --weights only bicubic and nearest are evaluated. MP/s counts the pixels of all results, those of
+bicubic and nearest too.
+
+Exit status: 0, 1 when something could not be read or restored (the rest is there), 2 for a mistake in the
+command, 130 when interrupted (what was done is there).
 """
 
 import argparse
@@ -22,10 +24,12 @@ from jaxsr import benchmarks, protocols, reported
 from jaxsr.build_metrics import Metric, lpips, niqe
 from jaxsr.build_restorer import restorer
 from jaxsr.data import benchmarks as sets
+from jaxsr.inference import receptive
 from jaxsr.inference.ensemble import self_ensemble
 from jaxsr.inference.restorer import Restorer
 from jaxsr.inference.tiles import runner
 from jaxsr.protocols import Protocol
+from jaxsr.terminal import ended, positive, whole
 from jaxsr.types import UserError
 
 
@@ -33,43 +37,44 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def whole(text: str) -> int:
-    """A number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
-    return int(text)
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
+    kinds = "\n".join(f"  {protocols.describe(each)}" for each in protocols.PROTOCOLS.values())
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"protocols:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add, one = parser.add_argument, whole(1)
     # fmt: off
     add("--weights", nargs="+", default=[], metavar="W",
-        help="weight files, run folders, pretrained:NAME")
+        help="run folders, pretrained:NAME, files of ours, or released ones as they are")
     add("--method", nargs="+", default=[], metavar="NAME",
         help="names for the tables, one for each of the weights; reported figures are found by it")
     add("--sets", nargs="+", default=["Set5"], metavar="SET",
-        help=f"{', '.join(sets.SETS)}, or folders of your own below --root")
-    add("--root", type=Path, default=Path("."), help="the folder that holds the sets")
-    add("--scales", nargs="+", type=whole, default=[], metavar="S",
-        help="the networks' own by default")
-    add("--protocol", default="classic", help=", ".join(protocols.PROTOCOLS))
-    add("--border", default="", choices=["", "clamp", "mirror"],
+        help=f"{', '.join(sets.SETS)}, or folders of your own below --root (Set5)")
+    add("--root", type=Path, default=Path("."), help="the folder that holds the sets: %(default)s")
+    add("--scales", nargs="+", type=one, default=[], metavar="S",
+        help="the networks' own by default, 4 without any")
+    add("--protocol", default="classic", metavar="NAME",
+        help="how LR is made and scored, as listed below: %(default)s")
+    add("--border", default="", choices=["clamp", "mirror"],
         help="rule of the bicubic resize; the protocol's by default")
     add("--lr", default="auto", choices=sets.LR_MODES,
-        help="low resolutions from files, made, or files where they are complete")
+        help="low resolutions from files, made, or (auto) files where they are complete")
     add("--lr-folder", default="", help="name of the LR folder of a set, e.g. LR_SelfExSR")
     add("--self-ensemble", action="store_true", help="mean of the eight flips and turns («+»)")
-    add("--memory-mib", type=float, default=2048.0, help="that a network may use for a window")
+    add("--memory-mib", type=positive, default=2048.0,
+        help="that a network may use for a window: %(default)s")
     add("--lpips", nargs="+", default=[], metavar="FILE",
         help="weights for LPIPS: one file with all, or those of the trunk and of the heads")
-    add("--lpips-net", default="alex", help="alex, squeeze or vgg")
-    add("--lpips-version", default="v0.1", help="v0.1 or v0.0")
-    add("--niqe", default="", metavar="FILE", help="pristine model for NIQE")
-    add("--out", type=Path, default=Path("evaluation"), help="folder of the results")
+    add("--lpips-net", default="alex", choices=["alex", "squeeze", "vgg"], help="%(default)s")
+    add("--lpips-version", default="v0.1", choices=["v0.1", "v0.0"], help="%(default)s")
+    add("--niqe", default="", metavar="FILE",
+        help="pristine model for NIQE: niqe_pris_params.npz or modelparameters.mat")
+    add("--out", type=Path, default=Path("evaluation"), help="folder of the results: %(default)s")
     add("--overwrite", action="store_true", help="replace results that are there")
-    add("--shown", type=whole, default=5, help="images on a sheet")
-    add("--height", type=whole, default=240, help="of the pictures on a sheet, in pixels")
+    add("--shown", type=one, default=5, help="images on a sheet: %(default)s")
+    add("--height", type=one, default=240,
+        help="of the pictures on a sheet, in pixels: %(default)s")
     # fmt: on
     return parser.parse_args(arguments)
 
@@ -114,6 +119,7 @@ def prepare(
 ) -> tuple[list[benchmarks.Task], dict[str, str]]:
     """The tasks, and {name in the table: name for reported figures}."""
     networks = load(flags.weights, flags.method, flags.scales)
+    chosen, figures = list(dict.fromkeys(map(sets.canonical, flags.sets))), reported.read()
     scales = flags.scales or list(dict.fromkeys(each.scale for _, _, each in networks)) or [4]
     mode = flags.lr
     if not benchmarks.takes_files(protocol):
@@ -124,7 +130,7 @@ def prepare(
             )
         mode = "make"
     once = functools.cache(say)
-    wanted = [(dataset, scale) for scale in scales for dataset in flags.sets]
+    wanted = [(dataset, scale) for scale in dict.fromkeys(scales) for dataset in chosen]
     pairs = {
         (dataset, scale): sets.find(
             flags.root, dataset, scale, lr=mode, folder=flags.lr_folder, report=once
@@ -136,14 +142,18 @@ def prepare(
         own = [pair for (_, s), found in pairs.items() if s == network.scale for pair in found]
         largest = math.ceil(longest(own) / network.scale)
         run = runner(network, memory_mib=flags.memory_mib, largest=largest)
-        run = self_ensemble(run) if flags.self_ensemble else run
+        if flags.self_ensemble:
+            run = self_ensemble(run, prior=network.prior, step=receptive.structure(network).step)
         method = benchmarks.method(name + plus, network, run, protocol)
         methods.setdefault(network.scale, []).append(method)
-        if not flags.method and name + plus not in names:
+        asked = {"scale": network.scale, "metric": "psnr", "protocol": protocol.name}
+        asked |= {"method": known + plus}
+        printed = any(reported.find(figures, dataset=dataset, **asked) for dataset in chosen)
+        if not flags.method and printed and name + plus not in names:
             say(f"{name}: reported figures are those of {known + plus!r}; --method names another.")
         names[name + plus] = known + plus
     tasks = [
-        benchmarks.Task(sets.canonical(dataset), scale, pairs[dataset, scale],
+        benchmarks.Task(dataset, scale, pairs[dataset, scale],
                         [*benchmarks.baselines(protocol, scale), *methods.get(scale, [])])
         for dataset, scale in wanted
     ]  # fmt: skip
@@ -198,6 +208,19 @@ def progress(tasks: Iterable[benchmarks.Task]) -> Callable[[benchmarks.Task, int
     return done
 
 
+def sheet_paths(folder: Path, pages: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Path]:
+    """The file for the sheet of each (set, scale); sets whose folders have one name are numbered."""
+    found: dict[tuple[str, int], Path] = {}
+    for dataset, scale in pages:
+        stem, count = Path(dataset).name.strip(".") or "set", 1
+        path = folder / f"{stem}_x{scale}.png"
+        while path in found.values():
+            count += 1
+            path = folder / f"{stem}-{count}_x{scale}.png"
+        found[dataset, scale] = path
+    return found
+
+
 def evaluate(
     flags: argparse.Namespace,
     protocol: Protocol,
@@ -231,9 +254,8 @@ def evaluate(
         failures=failures, complete=complete,
     )  # fmt: skip
     print(tables.markdown(summaries, protocol, metrics))
-    for (dataset, scale), held in pictures.items():
-        path = flags.out / f"{Path(dataset).name}_x{scale}.png"
-        shown = tables.write_sheet(path, held, shown=flags.shown, height=flags.height)
+    for page, path in sheet_paths(flags.out, pictures).items():
+        shown = tables.write_sheet(path, pictures[page], shown=flags.shown, height=flags.height)
         print(f"{path}: {', '.join(shown)}")
     print(f"{flags.out / 'results.csv'}: {len(rows)} rows")
     if failures:
@@ -247,7 +269,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse(arguments)
     try:
         protocol = protocols.find(flags.protocol, border=flags.border)
-        if (flags.out / "results.csv").exists() and not flags.overwrite:
+        held = flags.out / "results.csv"
+        # the header alone is what an interrupted start leaves
+        if held.is_file() and held.read_bytes().count(b"\n") > 1 and not flags.overwrite:
             raise UserError(
                 f"{flags.out} holds results: name another folder with --out, or --overwrite."
             )
@@ -260,10 +284,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("\ninterrupted before anything was restored.")
         return 130
+    except BrokenPipeError:
+        raise
     except OSError as error:
         say(f"evaluate: error: {flags.out} cannot be written ({error.strerror or error}).")
         return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended("evaluate", main))

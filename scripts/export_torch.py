@@ -3,7 +3,9 @@
     python scripts/export_torch.py SOURCE OUT.(safetensors|pth) [--layout NAME] [--list] [--force]
 
 SOURCE is the work folder of a run, pretrained:NAME, or a .safetensors file of ours. The layout is the one
-that the weights were imported from, else the first of the network. PyTorch is not needed.
+that the weights were imported from, else the first of the network. PyTorch is not needed. Exit status: 0,
+1 for weights that cannot be exported or a file that is there already, 2 for a mistake in the options, 130
+when interrupted.
 """
 
 import argparse
@@ -12,14 +14,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from jaxsr import build_method
 from jaxsr.disk import in_one_move
 from jaxsr.interchange import convert
 from jaxsr.interchange.detect import full
 from jaxsr.interchange.torch_write import write_torch
+from jaxsr.terminal import ended
 from jaxsr.types import UserError
 
 STATE = (".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked")  # of PyTorch
@@ -52,16 +54,18 @@ def write(out: Path, arrays: dict[str, np.ndarray]) -> str:
         return f'state = torch.load("{out.name}", weights_only=True)'
     try:
         with in_one_move(out) as part:
-            save_file(arrays, part, metadata={"format": "pt"})
-    except (SafetensorError, OSError) as error:
+            part.write_bytes(save(arrays, metadata={"format": "pt"}))
+    except OSError as error:
         raise UserError(
-            f"{out} cannot be written ({error}): choose another folder, or make room."
+            f"{out} cannot be written ({error.strerror}): choose another folder, or make room."
         ) from error
     return f'state = safetensors.torch.load_file("{out.name}")'
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", help="folder of a run, pretrained:NAME, or our .safetensors")
     parser.add_argument("out", type=Path, help="file to write, .safetensors or .pth")
     parser.add_argument("--layout", default="", help="names of this layout, e.g. 'BasicSR EDSR'")
@@ -99,4 +103,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if status := ended("export_torch", main):
+        sys.exit(status)

@@ -5,7 +5,9 @@
 
 FILE is .safetensors, .npz, .pth or .pt of any age, .mat, or the .index of a TensorFlow checkpoint;
 nothing in it is executed. Without --out the result is NAME.safetensors in the current folder, NAME that of
-FILE. With --arrays the arrays are written under their own names, whatever network they are of.
+FILE; beside it NAME.md says where it comes from. With --arrays the arrays are written under their own
+names, whatever network they are of. Exit status: 0, 1 for a file that cannot be used or is there already,
+2 for a mistake in the options, 130 when interrupted.
 """
 
 import argparse
@@ -18,13 +20,14 @@ import jax
 import numpy as np
 
 from jaxsr import build_method, checkpoint
+from jaxsr.build_restorer import ANY_SCALE
 from jaxsr.disk import in_one_move
 from jaxsr.interchange import convert
-from jaxsr.interchange.detect import full
+from jaxsr.interchange.detect import full, inputs
 from jaxsr.interchange.files import read_arrays
+from jaxsr.terminal import ended, whole
 from jaxsr.types import UserError
 
-_IMAGE = 32  # side on which a network is traced; VGG19 halves it five times
 _NAMES = 12  # that are printed of a list
 
 
@@ -45,8 +48,8 @@ def stem(path: Path) -> str:
     return name
 
 
-def describe(path: Path, arrays: dict, notes: dict) -> list[str]:
-    """The lines about the file itself."""
+def describe(path: Path, arrays: dict, notes: dict, *, plain: bool) -> list[str]:
+    """The lines about the file itself; plain: the arrays are written as they are."""
     dtypes = ", ".join(f"{name} ({count})" for name, count in notes["dtypes"].items())
     opened = [f"opened {notes['wrapper']}"] * bool(notes["wrapper"])
     opened += [f"took off {notes['prefix']!r}"] * bool(notes["prefix"])
@@ -56,7 +59,8 @@ def describe(path: Path, arrays: dict, notes: dict) -> list[str]:
         f"file:         {path.name}, {notes['format']}" + "".join(f"; {each}" for each in opened),
         f"arrays:       {len(arrays)} with {size:,} numbers, {dtypes}",
     ]
-    if any(name in ("float16", "bfloat16", "float64") for name in notes["dtypes"]):
+    half = any(name in ("float16", "bfloat16", "float64") for name in notes["dtypes"])
+    if half and not plain:
         lines.append("              the written file is float32")
     if notes["skipped"]:
         lines.append(f"not numbers:  {shown(notes['skipped'])}")
@@ -81,19 +85,15 @@ def with_scale(section: dict, network: str, scale: int | None) -> tuple[dict, st
             )
         return section, f"×{section['scale']}"
     if scale is None:
-        return section, "not told by the weights: name it with --scale (images enlarged before: 1)"
+        hint = " (images enlarged before: 1)" if network in ANY_SCALE else ""
+        return section, f"not told by the weights: name it with --scale{hint}"
     return section | {"scale": scale}, f"×{scale}, as --scale says"
 
 
 def check(network: str, section: dict, variables: dict) -> None:
     """UserError where the converted weights are not those of the network."""
     module = build_method.network_module({"name": network, **section}, "network", dtype=np.float32)
-    given = full(type(module), section)
-    side = given.get("size", _IMAGE)
-    inputs = [(1, side, side, given.get("channels", 3))]
-    if network == "sftnet":
-        inputs.append((1, 4 * side, 4 * side, given["classes"]))
-    convert.check_shapes(module, inputs, variables)
+    convert.check_shapes(module, inputs(type(module), section), variables)
 
 
 def card_text(name: str, card: dict, lines: list[str]) -> str:
@@ -109,13 +109,33 @@ def card_text(name: str, card: dict, lines: list[str]) -> str:
 
 
 def write_arrays(out: Path, arrays: dict) -> None:
-    with in_one_move(out) as part, part.open("wb") as file:
-        np.savez(file, **arrays)
+    try:
+        with in_one_move(out) as part, part.open("wb") as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        raise UserError(
+            f"{out} cannot be written ({error.strerror}): choose another folder, or make room."
+        ) from error
+
+
+def output(arguments: argparse.Namespace) -> Path:
+    """The file to write; UserError where it, or the card beside it, must not be written."""
+    out = arguments.out or Path(f"{stem(arguments.file)}.safetensors")
+    if out.suffix != ".safetensors":
+        raise UserError(f"{out} must end in .safetensors.")
+    if out.resolve() == arguments.file.resolve():
+        raise UserError(f"{out} is the file that is read: name another --out.")
+    for each in (out, out.with_suffix(".md")):
+        if each.exists() and not arguments.force:
+            raise UserError(
+                f"{each} is there already: name another --out, or overwrite it with --force."
+            )
+    return out
 
 
 def convert_file(arguments: argparse.Namespace, arrays: dict, lines: list[str]) -> None:
     """Finds the network, says so, and writes it unless --list."""
-    layout, section, unused, missing = convert.identify(arrays, layout=arguments.layout)
+    layout, section, unused = convert.identify(arrays, layout=arguments.layout)
     if layout.network not in build_method.NETWORKS:
         raise UserError(
             f"{arguments.file} is {layout.name}, whose features losses and metrics take from the file "
@@ -129,20 +149,12 @@ def convert_file(arguments: argparse.Namespace, arrays: dict, lines: list[str]) 
     found = [
         f"architecture: {layout.name} -> {layout.network}", f"scale:        {scale}",
         f"read from it: {options or 'nothing'}", f"parameters:   {count:,}",
-        f"unused:       {shown(unused)}", f"missing:      {shown(missing)}",
+        f"unused:       {shown(unused)}", "missing:      none",
     ]  # fmt: skip
     print("\n".join(found))
     if arguments.list:
         return
-    out = arguments.out or Path(f"{stem(arguments.file)}.safetensors")
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out} must end in .safetensors.")
-    if out.exists() and not arguments.force:
-        raise UserError(
-            f"{out} is there already: name another --out, or overwrite it with --force."
-        )
-    if out.resolve() == arguments.file.resolve():
-        raise UserError(f"{out} is the file that is read: name another --out.")
+    out = output(arguments)
     card = {
         "network": {"name": layout.network, **section},
         "layout": layout.name,
@@ -160,30 +172,36 @@ def convert_file(arguments: argparse.Namespace, arrays: dict, lines: list[str]) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path, help="weight file of other code")
     parser.add_argument("--out", type=Path, help="file to write, ending in .safetensors")
     parser.add_argument("--layout", default="", help="take it for this layout, of those that fit")
     parser.add_argument("--key", default="", help="wrapper or prefix of names to take, e.g. params")
-    parser.add_argument("--scale", type=int, help="where the weights do not tell it")
-    parser.add_argument("--list", action="store_true", help="list the arrays and write nothing")
+    parser.add_argument("--scale", type=whole(1), help="where the weights do not tell it")
+    parser.add_argument("--list", action="store_true", help="list the arrays, convert nothing")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.add_argument("--arrays", type=Path, help="write the arrays under their names as .npz")
     arguments = parser.parse_args()
     try:
         arrays, notes = read_arrays(arguments.file, wrapper=arguments.key)
-        lines = describe(arguments.file, arrays, notes)
+        lines = describe(arguments.file, arrays, notes, plain=arguments.arrays is not None)
         print("\n".join(lines))
         if arguments.list:
             for name, array in arrays.items():
                 print(f"  {name}: {'×'.join(map(str, array.shape)) or 'scalar'} {array.dtype}")
         if arguments.arrays:
+            if arguments.arrays.suffix != ".npz":
+                raise UserError(f"{arguments.arrays} must end in .npz.")
             if arguments.arrays.exists() and not arguments.force:
                 raise UserError(f"{arguments.arrays} is there already: overwrite it with --force.")
             write_arrays(arguments.arrays, arrays)
             print(f"written:      {arguments.arrays}")
         else:
             convert_file(arguments, arrays, lines)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         sys.exit(f"import_weights: error: {error.filename} cannot be used ({error.strerror}).")
     except UserError as error:
@@ -191,4 +209,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if status := ended("import_weights", main):
+        sys.exit(status)

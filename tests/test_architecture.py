@@ -18,6 +18,7 @@ LEAVES = {"models", "losses", "metrics", "degradations"}
 ALLOWED = {
     "types": set(),
     "disk": set(),
+    "terminal": set(),
     "ops": {"types"},
     "outdoor": set(),
     **{leaf: {"types", "ops"} for leaf in LEAVES},

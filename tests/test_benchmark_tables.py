@@ -150,3 +150,27 @@ def test_the_sheet_shows_the_worst_and_the_best(tmp_path):
     page = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert [page[10 + 46 * k, 10, 0] for k in range(3)] == [50, 150, 250]
     assert tables.write_sheet(tmp_path / "one.png", pictures[:1], shown=3, height=20) == ["a"]
+
+
+def test_means_without_the_infinite_say_so():
+    own = rows("net", [30, math.inf, 32, 31, math.inf]) + rows("bicubic", [30.0] * 5)
+    text = tables.markdown(summarise(own), CLASSIC)
+    said = "Images equal to the truth, whose infinite PSNR no mean holds: net 2 on Set5 x2."
+    assert said in text.splitlines()
+    for psnrs in ([30.0] * 5, [math.inf] * 5):  # where all are infinite, so is the mean
+        assert "equal to" not in tables.markdown(summarise(rows("net", psnrs)), CLASSIC)
+
+
+def test_a_single_picture_is_neither_worst_nor_best(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        tables, "sheet", lambda lines, height: seen.append(lines) or np.zeros((9, 9, 3), np.uint8)
+    )
+    pictures = [
+        Picture(name, gain, [Cell(np.zeros((4, 4, 3), np.uint8), name)])
+        for name, gain in (("a", 2.0), ("b", 1.0), ("c", 3.0))
+    ]
+    for held in (pictures, pictures[:1]):
+        tables.write_sheet(tmp_path / "a.png", held, shown=3, height=9)
+    texts = [[line[0].text for line in lines] for lines in seen]
+    assert texts == [["b (worst)", "a", "c (best)"], ["a"]]

@@ -41,10 +41,13 @@ def toy(script, monkeypatch):
     """Networks whose weights are called x2, x4, y2 …: bicubic; any else is refused."""
 
     def restorer(source, *, scale=None):
+        def apply(variables, lq):  # only looked at for its layers, of which it has none
+            return lq
+
         own = int(source[-1])
         if scale not in (None, own):
             raise UserError(f"{source} restores x{own}, not x{scale}.")
-        return Restorer("toy", own, 1 if source[0] == "y" else 3, None, {}, None, {})
+        return Restorer("toy", own, 1 if source[0] == "y" else 3, apply, {}, None, {})
 
     def runner(restorer, *, memory_mib, largest):
         return lambda lq: imresize(lq, restorer.scale, border="clamp", round_passes=False)
@@ -160,6 +163,51 @@ def test_results_are_not_overwritten_unasked(script, sets, capsys):
     assert run(script, sets, *flags, "--overwrite")[0] == 0
 
 
+def test_a_set_named_twice_counts_once(script, sets):
+    # as a shell completes the name of a folder, and in letters of another case
+    status, out = run(script, sets, "--sets", "Set5", "Set5/", "set5", "--scales", "2", "2")
+    assert status == 0 and len(rows(out)) == 3 * 2
+    assert " 3/5 |" in (out / "results.md").read_text()
+
+
+def test_sets_of_one_name_in_two_folders_have_their_own_sheets(script, sets):
+    names = [str(sets / name / "HR") for name in ("Set5", "mine")]
+    status, out = run(script, sets, "--sets", *names, "--scales", "2")
+    assert status == 0
+    assert sorted(path.name for path in out.glob("*.png")) == ["HR-2_x2.png", "HR_x2.png"]
+    assert script.sheet_paths(out, [(".", 2)]) == {(".", 2): out / "set_x2.png"}
+
+
+def test_a_start_that_was_interrupted_is_no_result(script, sets, monkeypatch, capsys):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    flags = ["--sets", "mine", "--scales", "2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(script.benchmarks, "evaluate", stop)
+        status, out = run(script, sets, *flags)
+    assert status == 130 and (out / "results.csv").exists() and not rows(out)
+    assert run(script, sets, *flags)[0] == 0 and len(rows(out)) == 2
+
+
+def test_reported_figures_are_announced_where_there_are_any(script, sets, toy, monkeypatch, capsys):
+    assert run(script, sets, "--sets", "Set5", "--weights", "x2")[0] == 0
+    assert "reported figures" not in capsys.readouterr().err
+    real = script.restorer
+    monkeypatch.setattr(script, "restorer", lambda *a, **k: real(*a, **k)._replace(name="vdsr"))
+    assert run(script, sets, "--sets", "Set5", "--weights", "x2", "--overwrite")[0] == 0
+    assert "x2: reported figures are those of 'vdsr'; --method" in capsys.readouterr().err
+
+
+def test_help_explains_the_protocols(script, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script.main(["--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0 and "Exit status" in said
+    for protocol in script.protocols.PROTOCOLS.values():
+        assert script.protocols.describe(protocol) in said
+
+
 def test_the_plane_of_an_evaluation(script, sets, root, shared, capsys):
     model = shared / "weights" / "niqe" / "niqe_pris_params.npz"
     folder = sets / "large" / "HR"
@@ -174,7 +222,8 @@ def test_the_plane_of_an_evaluation(script, sets, root, shared, capsys):
     finally:
         sys.path.pop(0)
     assert perception_distortion.main([str(out), "--perception", "niqe", "--out", str(out)]) == 0
-    assert "large,2,bicubic,classic,1," in capsys.readouterr().out
+    assert "| large | 2 | bicubic |      1 |" in capsys.readouterr().out
+    assert "large,2,bicubic,classic,1," in (out / "plane.csv").read_text()
     assert (out / "plane.png").is_file() and (out / "plane.csv").is_file()
     assert perception_distortion.main([str(out), "--perception", "lpips"]) == 2
     assert "perception_distortion: error: no row has numbers" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from jaxsr import build_method, checkpoint
 from jaxsr.interchange.files import read_arrays
 from jaxsr.models.acd_vgg import ACDVGG96
-from jaxsr.models.srresnet import LegacySRResNet
+from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.state import State
 
 DISCRIMINATOR = dict(size=32, features=4, classes=8, hidden=5)
@@ -126,6 +126,8 @@ def test_mistakes(script, tmp_path):
     (tmp_path / "b.pth").write_bytes(b"precious")
     said = script("export_torch", "pretrained:sftnet", "b.pth/a.pth")
     assert "b.pth/a.pth cannot be written" in said
+    said = script("export_torch", "pretrained:sftnet", "b.pth/a.safetensors")
+    assert "b.pth/a.safetensors cannot be written (File exists): choose another" in said
     assert "b.pth is there already" in script("export_torch", "pretrained:sftnet", "b.pth")
     assert (tmp_path / "b.pth").read_bytes() == b"precious"
     assert [path.name for path in tmp_path.iterdir()] == ["b.pth"]

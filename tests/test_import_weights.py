@@ -90,11 +90,30 @@ def test_scale(script, tmp_path, made, shared):
     assert "the weights enlarge ×4, not ×2 as --scale says" in script("net.pth", "--scale", 2)
     # the staged SRCNN for ×3 does not say that it is
     path = shared / "weights" / "srcnn" / "SRCNN_915_x3.mat"
-    assert "not told by the weights: name it with --scale" in script(path, "--list")
+    said = script(path, "--list")
+    assert "not told by the weights: name it with --scale (images enlarged before: 1)" in said
+    # which is no advice for a network that enlarges by itself
+    said = script(shared / "weights" / "idn" / "IDN_x4.npz", "--list")
+    assert "not told by the weights: name it with --scale\n" in said
     assert "×3, as --scale says" in script(path, "--scale", 3)
     held, card = checkpoint.load_weights(tmp_path / "SRCNN_915_x3.safetensors")
     assert card["network"]["scale"] == 3 and card["network"]["kernels"] == [9, 1, 5]
     assert held["params"]["conv1"]["kernel"].shape == (9, 9, 1, 64)
+
+
+def test_a_scale_of_0_is_refused_with_the_options(root, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["import_weights.py", "net.pth", "--scale", "0"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(root / "scripts" / "import_weights.py"), run_name="__main__")
+    assert stop.value.code == 2 and "--scale: '0' is no whole number" in capsys.readouterr().err
+
+
+def test_a_text_beside_is_not_overwritten_unasked(script, tmp_path, made):
+    write_torch(tmp_path / "net.pth", made[1])
+    (tmp_path / "net.md").write_text("mine")
+    assert "net.md is there already" in script("net.pth")
+    assert (tmp_path / "net.md").read_text() == "mine"
+    assert not (tmp_path / "net.safetensors").exists()
 
 
 def test_listing_writes_nothing(script, tmp_path, made):
@@ -115,7 +134,17 @@ def test_plain_arrays(script, tmp_path, shared):
             assert held[name].dtype == found[name].dtype
             np.testing.assert_array_equal(held[name], found[name])
     assert "out.npz is there already" in script(path, "--arrays", "out.npz")
-    assert "nowhere" in script(path, "--arrays", "nowhere/out.npz")
+    assert "written" in script(path, "--arrays", "new/out.npz")
+    assert "a.bin must end in .npz" in script(path, "--arrays", "a.bin")
+    said = script(path, "--arrays", "out.npz/a.npz")
+    assert "error: out.npz/a.npz cannot be written (File exists)" in said
+
+
+def test_plain_arrays_keep_their_type_and_that_is_not_denied(script, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.float64([1.5]))
+    assert "float32" not in script("a.npz", "--arrays", "b.npz")
+    with np.load(tmp_path / "b.npz") as held:
+        assert held["x"].dtype == np.float64
 
 
 def test_mistakes(script, tmp_path, made):

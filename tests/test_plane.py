@@ -77,6 +77,8 @@ def test_mixed_protocols_and_missing_columns_are_refused():
         points({"x": rows("one", [28], [7]), "y": rows("two", [29], [6], protocol="C")})
     with pytest.raises(UserError, match="no row has numbers for both 'psnr' and 'lpips'"):
         points({"x": rows("one", [28], [7])}, perception="lpips")
+    with pytest.raises(UserError, match=r"choose of psnr, niqe\.$"):
+        points({"x": rows("one", [28], [7])}, perception="nique")
 
 
 def test_tables_of_benchmarks_and_of_training_runs_are_read(tmp_path):
@@ -164,3 +166,13 @@ def test_the_gaussian_denoiser_traces_the_curve():
     assert [point.frontier for point in found] == [True] * 6 + [False]
     assert all(a.distortion > b.distortion for a, b in zip(found, found[1:], strict=False))
     assert mse(1) == 2 * mse(0) and distance(1) == 0 and distance(0) > 0.1
+
+
+def test_titles_fit_the_panel():
+    """A set that is named by its path keeps the end of it, and one image is one."""
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    plane._panel(axes, [Point("/a/long/way/down/to/my/pictures/HR", "4", "m", "C", 1, 9.0, 1.0, True)],
+                 "rmse", "niqe")  # fmt: skip
+    assert axes.get_title() == "…y/down/to/my/pictures/HR ×4, 1 image, protocol C"

@@ -138,7 +138,8 @@ def size(path: str | os.PathLike) -> tuple[int, int]:
 
 
 def canonical(name: str) -> str:
-    """The name that tables have for a set («b100» → BSD100), or the name as it is."""
+    """The name that tables have for a set («b100», «B100/» → BSD100), or the name as it is."""
+    name = name.rstrip("/") or name  # which shells put behind the name of a folder
     for known, (aliases, _) in SETS.items():
         if name.lower() in (alias.lower() for alias in aliases):
             return known

@@ -174,7 +174,7 @@ def test_grey_images_keep_one_channel(tmp_path):
 
 
 def test_names_and_counts_of_the_sets():
-    assert [canonical(name) for name in ("b100", "BSDS100", "set5", "Mine")] == [
+    assert [canonical(name) for name in ("b100", "BSDS100/", "set5", "Mine/")] == [
         "BSD100", "BSD100", "Set5", "Mine",
     ]  # fmt: skip
     # the sizes that the papers state for their test sets
