@@ -227,7 +227,11 @@ def _panel(axes, own: Sequence[Point], distortion: str, perception: str) -> list
 
 def _place(axes, texts: Sequence, renderer) -> None:
     """Moves every label to the side of its point where it covers least and stays in the panel."""
+    from matplotlib.text import Text
     from matplotlib.transforms import Bbox
+
+    def extent(text) -> Bbox:
+        return Text.get_window_extent(text, renderer)  # an annotation's own counts its line too
 
     frame = axes.get_window_extent(renderer)
     dots = [axes.transData.transform(text.xy) for text in texts]
@@ -237,12 +241,17 @@ def _place(axes, texts: Sequence, renderer) -> None:
         choices = []
         for offset in _OFFSETS:
             _move(text, offset)
-            box = text.get_window_extent(renderer)
-            outside = not (frame.x0 < box.x0 and box.x1 < frame.x1)
-            outside |= not (frame.y0 < box.y0 and box.y1 < frame.y1)
-            choices.append((sum(box.overlaps(other) for other in taken) + 2 * outside, offset))
+            box = extent(text)
+            covered = sum(_area(Bbox.intersection(box, other)) for other in taken)
+            outside = _area(box) - _area(Bbox.intersection(box, frame))
+            choices.append((covered + 2 * outside, offset))
         _move(text, min(choices, key=lambda choice: choice[0])[1])
-        taken.append(text.get_window_extent(renderer))
+        taken.append(extent(text))
+
+
+def _area(box) -> float:
+    """Square pixels of a Bbox, 0 for the None that two without a common part give."""
+    return 0.0 if box is None else box.width * box.height
 
 
 def _move(text, offset: tuple[int, int]) -> None:
