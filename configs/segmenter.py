@@ -44,7 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.losses = {"segmentation": {"name": "cross_entropy", "ignore": 255, "weight": 1.0}}
     config.optimisers = {
         "gen": {
-            "b1": 0.9, "b2": 0.999, "eps": 1e-8,
+            "name": "adam", "b1": 0.9, "b2": 0.999, "eps": 1e-8,
             "rate": {"name": "cosine", "peak": 2e-3, "warmup": 50, "steps": 1500, "final": 1e-5},
         }
     }  # fmt: skip

@@ -68,11 +68,15 @@ def get_config(preset: str = "") -> ConfigDict:
     adam = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
     config.optimisers = {
         "gen": adam | {
+            "name": "grouped_adam",
             "rate": {"name": "multistep", "peak": 1e-4, "milestones": (200,), "factor": 0.5},
             "group_rate": {"name": "multistep", "peak": 5e-4, "milestones": (200,), "factor": 0.5},
             "freeze": 20,
         },
-        "disc": adam | {"rate": {"name": "multistep", "peak": 1e-4, "milestones": (200,), "factor": 0.5}},
+        "disc": adam | {
+            "name": "adam",
+            "rate": {"name": "multistep", "peak": 1e-4, "milestones": (200,), "factor": 0.5},
+        },
     }  # fmt: skip
     config.data = {
         "root": "", "batch": 4, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,

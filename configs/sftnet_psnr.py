@@ -53,7 +53,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.losses = {"pixel": {"name": "l1", "weight": 1.0}}
     config.optimisers = {
         "gen": {
-            "b1": 0.9, "b2": 0.999, "eps": 1e-8,
+            "name": "adam", "b1": 0.9, "b2": 0.999, "eps": 1e-8,
             "rate": {"name": "cosine", "peak": 1e-3, "warmup": 100, "steps": 900, "final": 1e-5},
         }
     }  # fmt: skip

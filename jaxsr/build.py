@@ -12,21 +12,12 @@ import ml_collections
 import numpy as np
 
 from jaxsr import evaluate, logs
-from jaxsr.build_method import (
-    algorithm,
-    bind,
-    call,
-    features,
-    nearest,
-    network_module,
-    pick,
-    rest,
-    weights,
-)
+from jaxsr.build_method import algorithm, bind, features, network_module, weights
 from jaxsr.data import pipeline, sources, transforms
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
 from jaxsr.metrics.features import feature_distance
 from jaxsr.ops.resize import imresize
+from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.train import Experiment, Loop
 from jaxsr.types import UserError
 

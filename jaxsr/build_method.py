@@ -1,13 +1,9 @@
 """The half of `build` that makes the method: networks, features, losses, optimisers, algorithm.
 
-A section of a config is the keyword arguments of a constructor: its `name` picks the constructor
-from one of the tables below, the other keys must be its arguments. An unknown name or key is an
-error that names the nearest one.
+Each section of a config is read as `jaxsr.sections` says, with one of the tables below.
 """
 
-import difflib
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +40,7 @@ from jaxsr.models.srcnn import SRCNN
 from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.vdsr import VDSR
 from jaxsr.models.vgg import VGG19, layer_names
+from jaxsr.sections import call, check, nearest, pick, rest
 from jaxsr.types import Algorithm, Network, Tree, UserError
 
 NETWORKS = {
@@ -67,9 +64,16 @@ NETWORKS = {
     "vdsr": VDSR,
     "vgg_discriminator": VGGDiscriminator,
 }
+OPTIMISERS = {
+    "adam": optimisers.adam,
+    "grouped_adam": optimisers.grouped_adam,
+    "sgd": optimisers.sgd,
+}
 SCHEDULES = {
     "constant": optimisers.constant,
     "cosine": optimisers.cosine,
+    "exponential": optimisers.exponential,
+    "linear": optimisers.linear,
     "multistep": optimisers.multistep,
 }
 ADVERSARIAL = {
@@ -90,52 +94,6 @@ FEATURE = {"feature_l1": perceptual.feature_l1, "feature_l2": perceptual.feature
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 FINISH = {"identity": lambda output: output, "softmax": jax.nn.softmax}
 PRETRAINED = "pretrained:"
-
-
-def nearest(name: str, names: Any) -> str:
-    """« (did you mean x?)», or nothing where no name is near."""
-    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
-
-
-def pick(table: Mapping[str, Any], name: str, where: str) -> Any:
-    """table[name]; UserError that lists the names there are."""
-    if name not in table:
-        raise UserError(
-            f"config.{where} = {name!r}{nearest(name, table)}: "
-            f"it must be one of {', '.join(sorted(table))}."
-        )
-    return table[name]
-
-
-def call(function: Callable[..., Any], section: Mapping[str, Any], where: str, **given: Any) -> Any:
-    """function(**section, **given); an unknown or missing key is a UserError."""
-    check(function, section, where, *given)
-    return function(**section, **given)
-
-
-def check(
-    function: Callable[..., Any], section: Mapping[str, Any], where: str, *given: str
-) -> None:
-    """UserError for a key of `section` that `function` lacks, or that it needs beside `given`."""
-    parameters = inspect.signature(function).parameters
-    known = [name for name in parameters if name not in given and name not in ("parent", "name")]
-    for key in section:
-        if key not in known:
-            takes = f"it takes {', '.join(known)}" if known else "remove it"
-            raise UserError(f"config.{where}.{key} is not known{nearest(key, known)}: {takes}.")
-    for key in known:
-        if parameters[key].default is inspect.Parameter.empty and key not in section:
-            raise UserError(f"config.{where}.{key} is missing: add it.")
-
-
-def rest(section: Mapping[str, Any], *taken: str) -> dict[str, Any]:
-    """A section without the keys taken out of it, lists as tuples (Flax wants them hashable)."""
-    return {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in section.items()
-        if key not in taken
-    }
 
 
 def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
@@ -209,23 +167,17 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
 
 
 def optimiser(
-    section: Mapping[str, Any], where: str, *, parts: int
+    section: Mapping[str, Any], where: str, *, parts: int = 1
 ) -> optax.GradientTransformation:
-    """Adam from its section: b1, b2, eps, `rate` (a schedule); SFT-Net: `group_rate`, `freeze`."""
-
-    def schedule(key: str) -> optimisers.Schedule:
+    """An optimiser from its section: `name`, numbers, and schedules under `rate` (and `group_rate`)."""
+    made = pick(OPTIMISERS, section["name"], f"{where}.name")
+    options = rest(section, "name")
+    for key in {"rate", "group_rate"} & set(section):
         inner = section[key]
-        made = pick(SCHEDULES, inner["name"], f"{where}.{key}.name")
-        return call(made, rest(inner, "name"), f"{where}.{key}")
-
-    numbers = rest(section, "rate", "group_rate")
-    if "group_rate" in section:
-        made = call(
-            optimisers.grouped_adam, numbers, where,
-            rate=schedule("rate"), group_rate=schedule("group_rate"), in_group=is_condition,
-        )  # fmt: skip
-    else:
-        made = call(optimisers.adam, numbers, where, rate=schedule("rate"))
+        form = pick(SCHEDULES, inner["name"], f"{where}.{key}.name")
+        options[key] = call(form, rest(inner, "name"), f"{where}.{key}")
+    groups = {"in_group": is_condition} if section["name"] == "grouped_adam" else {}
+    made = call(made, options, where, **groups)
     if parts == 1:
         return made
     return optax.MultiSteps(made, every_k_schedule=parts).gradient_transformation()

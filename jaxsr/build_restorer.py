@@ -15,6 +15,7 @@ from jaxsr import build_method
 from jaxsr.inference.prior import low_prior
 from jaxsr.inference.restorer import Restorer
 from jaxsr.interchange import convert
+from jaxsr.sections import pick
 from jaxsr.types import Tree, UserError
 
 FIXED_SCALE = {"sftnet": 4}  # networks whose constructor has no scale
@@ -61,7 +62,7 @@ def restorer(
     elif scale not in (None, FIXED_SCALE[name]):
         raise UserError(_refusal(source, name, f"×{FIXED_SCALE[name]}", scale))
     maps = prior_function(prior) if name == "sftnet" else None
-    dtype = build_method.pick(build_method.DTYPES, precision, "precision")
+    dtype = pick(build_method.DTYPES, precision, "precision")
     try:
         module = build_method.network_module(section, "network", dtype=dtype)
         factor = section["scale"] if "scale" in fields else FIXED_SCALE[name]

@@ -270,10 +270,11 @@ def load_weights(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:
     return flax.traverse_util.unflatten_dict(arrays, sep="/"), card
 
 
-def load_run(workdir: Path, network: str = "gen") -> tuple[dict[str, Tree], dict[str, Any]]:
+def load_run(workdir: Path, network: str = "") -> tuple[dict[str, Tree], dict[str, Any]]:
     """Variables and card of one network of a run: its best checkpoint, else its latest.
 
-    They are the averaged weights where the run keeps them.
+    They are the averaged weights where the run keeps them. «» is the generator, or the first network
+    of a run that has none (an agent, a toolbox).
     Raises UserError where the folder holds no checkpoint or a damaged one.
     """
     for name in ("best", "checkpoints"):
@@ -284,6 +285,8 @@ def load_run(workdir: Path, network: str = "gen") -> tuple[dict[str, Tree], dict
         if held is None:
             continue
         state, notes = held
+        if not network:
+            network = "gen" if "gen" in state["params"] else next(iter(notes["config"]["networks"]))
         averaged = network == "gen" and "ema" in state["extra"]
         variables = {"params": state["extra"]["ema"] if averaged else state["params"][network]}
         if network in state["extra"].get("batch_stats", {}):

@@ -30,6 +30,16 @@ def cosine(*, peak: float, warmup: int, steps: int, final: float) -> Schedule:
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps, final)
 
 
+def linear(*, peak: float, steps: int, final: float) -> Schedule:
+    """Linear from `peak` to `final` at step `steps`, and `final` from there on."""
+    return optax.linear_schedule(peak, final, steps)
+
+
+def exponential(*, peak: float, half: int, least: float) -> Schedule:
+    """max(least, peak · 2^(-step/half)): the rate halves continuously every `half` steps."""
+    return optax.exponential_decay(peak, half, 0.5, end_value=least)
+
+
 class DelayedState(NamedTuple):
     """Number of updates seen, and the state of the delayed transformation."""
 
@@ -56,9 +66,37 @@ def delayed(inner: optax.GradientTransformation, *, steps: int) -> optax.Gradien
     return optax.GradientTransformation(init, update)
 
 
-def adam(*, rate: Schedule, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
-    """Adam as in its paper: eps outside the root, no weight decay."""
-    return optax.adam(rate, b1=b1, b2=b2, eps=eps)
+def adam(
+    *, rate: Schedule, b1: float, b2: float, eps: float, clip: float = 0.0
+) -> optax.GradientTransformation:
+    """Adam as in its paper: eps outside the root, no weight decay.
+
+    clip: largest global norm of a gradient, to which a longer one is shortened; 0 for none
+    """
+    made = optax.adam(rate, b1=b1, b2=b2, eps=eps)
+    return optax.chain(optax.clip_by_global_norm(clip), made) if clip else made
+
+
+def sgd(
+    *, rate: Schedule, momentum: float, weight_decay: float, theta: float
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum and VDSR's adjustable clipping.
+
+    Every element of the gradient is cut to ±theta/rate, so that no update is larger than theta before
+    momentum; then weight_decay·θ is added, as Caffe does.
+
+    Source: Kim et al. 2016 (VDSR), section 3.2; huangzehao/caffe-vdsr.
+    """
+
+    def update(updates: Any, count: jax.Array, params: Any = None):
+        del params
+        bound = theta / rate(count)
+        return jax.tree.map(lambda g: jnp.clip(g, -bound, bound), updates), count + 1
+
+    cut = optax.GradientTransformation(lambda params: jnp.zeros([], jnp.int32), update)
+    return optax.chain(
+        cut, optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=momentum)
+    )
 
 
 def grouped_adam(

@@ -54,9 +54,7 @@ class Experiment(NamedTuple):
     algorithm: Algorithm
     frozen: Tree
     batches: Callable[[int], Any]
-    evaluate: Callable[
-        [Callable[[Batch], np.ndarray], int, Path], tuple[dict[str, float], np.ndarray]
-    ]
+    evaluate: Callable[[Callable[[Batch], Tree], int, Path], tuple[dict[str, float], np.ndarray]]
     report: Callable[[Path], str]
     loop: Loop
     seed: int
@@ -260,13 +258,15 @@ def collect(pending: list[tuple[int, Any]], run: Run) -> dict[str, float]:
 
 def predictor(
     algorithm: Algorithm, state: State, frozen: Tree, *, seed: int, place: Placement
-) -> Callable[[Batch], np.ndarray]:
-    """`predict` of a state as a function from a host batch to a host array, jitted once per shape."""
+) -> Callable[[Batch], Tree]:
+    """`predict` of a state as a function from a host batch to host arrays, jitted once per shape."""
     jitted = jax.jit(algorithm.predict)
     key = stream(step_key(seed, int(state.step)), "predict")
 
-    def predict(batch: Batch) -> np.ndarray:
-        return np.asarray(jitted(key, state, jax.device_put(dict(batch), place.everywhere), frozen))
+    def predict(batch: Batch) -> Tree:
+        return jax.device_get(
+            jitted(key, state, jax.device_put(dict(batch), place.everywhere), frozen)
+        )
 
     return predict
 

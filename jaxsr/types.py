@@ -24,7 +24,8 @@ class Algorithm(NamedTuple):
 
     init:    `init(key, batch) -> State`
     step:    `step(key, state, batch, frozen) -> (State, Metrics)`; metrics is a flat dict of float32 scalars
-    predict: `predict(key, state, batch, frozen) -> Image`; a deterministic one ignores the key
+    predict: `predict(key, state, batch, frozen) -> Image`, or a tree that its evaluation knows; a
+             deterministic one ignores the key
 
     `frozen` holds weights that are used and not trained. It is always an argument: closed over, it would
     enter the lowered program as constants.
@@ -32,7 +33,7 @@ class Algorithm(NamedTuple):
 
     init: Callable[..., Any]
     step: Callable[..., tuple[Any, Metrics]]
-    predict: Callable[..., Image]
+    predict: Callable[..., Tree]
 
 
 class Network(NamedTuple):

@@ -21,6 +21,7 @@ from jaxsr.disk import in_one_move
 from jaxsr.interchange import convert
 from jaxsr.interchange.detect import full
 from jaxsr.interchange.torch_write import write_torch
+from jaxsr.sections import pick, rest
 from jaxsr.terminal import ended
 from jaxsr.types import UserError
 
@@ -32,8 +33,8 @@ def exported(source: str, layout: str) -> tuple[convert.Layout, dict[str, np.nda
     variables, card = build_method.weights(source)
     variables = jax.tree.map(np.asarray, variables)
     name = card["network"]["name"]
-    cls = build_method.pick(build_method.NETWORKS, name, "network.name")
-    section = full(cls, build_method.rest(card["network"], "name", "weights", "parent"))
+    cls = pick(build_method.NETWORKS, name, "network.name")
+    section = full(cls, rest(card["network"], "name", "weights", "parent"))
     if layout or "layout" in card:
         chosen = convert.find(layout or card["layout"])
         if chosen.network != name:

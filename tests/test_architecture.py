@@ -27,6 +27,7 @@ ALLOWED = {
     "algorithms": {"types", "state"},
     "data": {"types", "ops", "outdoor"},
     "interchange": {"types", "ops", "models"},
+    "sections": {"types"},
     "sheets": {"types"},
     "logs": {"types"},
     "checkpoint": {"types", "state", "data", "interchange"},

@@ -21,40 +21,6 @@ def refused(words, function, *arguments, **options):
     return str(caught.value)
 
 
-def shrunken(*, width, depth=2, gain=1.0, border):
-    """A constructor with required and optional arguments."""
-    return width, depth, gain, border
-
-
-def test_unknown_name_lists_the_names_and_the_nearest():
-    table = {"sftnet": 1, "prior_net": 2}
-    assert build_method.pick(table, "sftnet", "networks.gen.name") == 1
-    message = refused("did you mean 'sftnet'", build_method.pick, table, "sfnet", "gen.name")
-    assert message.startswith("config.gen.name = 'sfnet'")
-    assert message.endswith("it must be one of prior_net, sftnet.")
-    assert "did you mean" not in refused("xyz", build_method.pick, table, "xyz", "a")
-
-
-def test_call_passes_the_section_and_names_what_is_wrong_with_it():
-    call = build_method.call
-    assert call(shrunken, {"width": 3, "gain": 0.5}, "a", border="clamp") == (3, 2, 0.5, "clamp")
-    message = refused("did you mean 'width'", call, shrunken, {"widht": 3}, "a.b", border="clamp")
-    assert message.startswith("config.a.b.widht is not known")
-    assert message.endswith("it takes width, depth, gain.")
-    refused("config.a.b.width is missing: add it", call, shrunken, {}, "a.b", border="clamp")
-    # what is given by the program is not the config's to say
-    refused(
-        "config.a.border is not known", call, shrunken, {"width": 3, "border": "x"}, "a", border="y"
-    )
-    refused("config.a.x is not known: remove it", call, lambda: None, {"x": 1}, "a")
-
-
-def test_rest_leaves_keys_out_and_makes_tuples():
-    section = {"name": "a", "widths": [1, 2], "scale": 4}
-    assert build_method.rest(section, "name") == {"widths": (1, 2), "scale": 4}
-    assert section["widths"] == [1, 2]
-
-
 def test_a_network_section():
     module = build_method.network_module(TRUNK, "networks.gen", dtype=jnp.bfloat16)
     assert module.widths == (4, 6) and module.dtype == jnp.bfloat16
@@ -223,7 +189,7 @@ def test_adversarial_sections_are_checked():
 
 def test_optimiser_section():
     rate = {"name": "constant", "peak": 0.5}
-    section = {"b1": 0.0, "b2": 0.0, "eps": 1e-8, "rate": rate}
+    section = {"name": "adam", "b1": 0.0, "b2": 0.0, "eps": 1e-8, "rate": rate}
     moving = build_method.optimiser(section, "optimisers.gen", parts=1)
     updates, _ = moving.update({"w": jnp.array([3.0])}, moving.init({"w": jnp.zeros(1)}))
     np.testing.assert_allclose(updates["w"], -0.5, rtol=1e-6)  # Adam without memory is the sign
@@ -235,6 +201,9 @@ def test_optimiser_section():
     refused(where + r"\.rate\.name = 'cosin' \(did you mean", wrong, rate={"name": "cosin"})
     refused(where + r"\.rate\.peak is missing", wrong, rate={"name": "constant"})
     refused(where + r"\.beta is not known", wrong, beta=0.9)
+    refused(where + r"\.name = 'adamm' \(did you mean 'adam'", wrong, name="adamm")
+    # the group of SFT-Net's is not the config's to say
+    refused(where + r"\.in_group is not known", wrong, name="grouped_adam", in_group=1)
 
 
 def test_algorithm_names_what_it_does_not_know():
@@ -243,7 +212,10 @@ def test_algorithm_names_what_it_does_not_know():
         "finish": "identity", "inputs": ["lq"], "networks": {"gen": TRUNK},
         "losses": {"pixel": {"name": "l1", "weight": 1.0}},
         "optimisers": {
-            "gen": {"b1": 0.9, "b2": 0.9, "eps": 1e-8, "rate": {"name": "constant", "peak": 1.0}}
+            "gen": {
+                "name": "adam", "b1": 0.9, "b2": 0.9, "eps": 1e-8,
+                "rate": {"name": "constant", "peak": 1.0},
+            }
         },
         "degradation": {
             "name": "bicubic", "scale": 4, "border": "mirror", "quantise": True, "margin": 8

@@ -70,3 +70,33 @@ def test_moments_of_the_frozen_group_stay_untouched():
     rest = opt.inner_states["rest"].inner_state[0]
     assert int(rest.count) == 4 and int(rest.inner.count) == 0
     assert all(float(jnp.abs(leaf).sum()) == 0 for leaf in jax.tree.leaves(rest.inner.mu))
+
+
+def test_linear_and_exponential_rates():
+    falling = optimisers.linear(peak=1.0, steps=10, final=0.2)
+    assert [float(falling(n)) for n in (0, 5, 10, 99)] == pytest.approx([1.0, 0.6, 0.2, 0.2])
+    halving = optimisers.exponential(peak=1e-4, half=1000, least=2.5e-5)
+    values = [float(halving(n)) for n in (0, 500, 1000, 2000, 9000)]
+    assert values == pytest.approx([1e-4, 1e-4 / 2**0.5, 5e-5, 2.5e-5, 2.5e-5], rel=1e-5)
+
+
+def test_adam_shortens_a_long_gradient_and_leaves_a_short_one():
+    long, short = {"w": jnp.array([30.0, 40.0])}, {"w": jnp.array([0.3, 0.4])}
+    # eps far above the moments: the update is proportional to the gradient
+    made = optimisers.adam(rate=lambda n: 1.0, b1=0.0, b2=0.0, eps=1e6, clip=1.0)
+    for given, norm in ((long, 1.0), (short, 0.5)):
+        moved, _ = made.update(given, made.init(given))
+        np.testing.assert_allclose(np.linalg.norm(moved["w"]) * 1e6, norm, rtol=1e-3)
+
+
+def test_sgd_cuts_every_element_to_theta_over_the_rate_before_momentum_and_decay():
+    rate = optimisers.multistep(peak=0.1, milestones=(2,), factor=0.1)
+    made = optimisers.sgd(rate=rate, momentum=0.9, weight_decay=0.5, theta=0.02)
+    params, grads = {"w": jnp.array([1.0, 1.0])}, {"w": jnp.array([7.0, -0.05])}
+    state = made.init(params)
+    first, state = made.update(grads, state, params)
+    # ±0.2 at the rate 0.1, then + 0.5·θ, times -0.1
+    np.testing.assert_allclose(first["w"], [-0.07, -0.045], rtol=1e-6)
+    second, _ = made.update(grads, state, params)
+    # ±2 at the rate 0.01: gradient + decay [2.5, 0.45], momentum 0.9·[0.7, 0.45] on top
+    np.testing.assert_allclose(second["w"], [-0.01 * 3.13, -0.01 * 0.855], rtol=1e-5)

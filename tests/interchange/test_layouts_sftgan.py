@@ -15,6 +15,7 @@ from jaxsr.interchange.layouts_torchvision import VGG16, VGG19, deepest_conv, pl
 from jaxsr.models.acd_vgg import ACDVGG96  # noqa: E402
 from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg  # noqa: E402
 from jaxsr.models.sftnet import SFTNet  # noqa: E402
+from jaxsr.sections import rest  # noqa: E402
 from jaxsr.types import UserError  # noqa: E402
 
 SIZES = dict(features=8, blocks=2, condition=4, condition_hidden=6, classes=8)
@@ -160,7 +161,7 @@ def test_what_is_not_quite_the_generator_is_not_taken_for_it(change):
 
 def test_the_shipped_weights_load_strictly_and_give_the_same_image():
     variables, card = build_method.weights("pretrained:sftnet")
-    section = build_method.rest(card["network"], "name", "weights", "parent")
+    section = rest(card["network"], "name", "weights", "parent")
     layout = convert.of_network("sftnet", section, variables)
     state = convert.to_theirs(layout, section, variables)
     theirs = sftgan_torch.SFTNet(False).eval()
