@@ -1,8 +1,8 @@
-"""From a config to an `Experiment`: the only reader of configs, with `build_method` for the method itself."""
+"""From a config to an `Experiment`: data and dispatch; the only readers of configs are the `build` files."""
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxsr import evaluate, logs
-from jaxsr.build_method import algorithm, bind, features, network_module, weights
+from jaxsr import build_images, evaluate, logs
+from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import pipeline, sources, transforms
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
-from jaxsr.metrics.features import feature_distance
-from jaxsr.ops.resize import imresize
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.train import Experiment, Loop
 from jaxsr.types import UserError
@@ -31,11 +29,11 @@ TRANSFORMS = {
     "segmentation_crop": transforms.segmentation_crop,
     "sft_sample": transforms.sft_sample,
 }
-REQUIRED = (
-    "accumulate", "algorithm", "data", "ema", "evaluation", "inputs", "losses", "name", "networks",
-    "optimisers", "precision", "scale", "seed", "train",
+COMMON = (
+    "algorithm", "data", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train"
 )  # fmt: skip
-OPTIONAL = ("adversarial", "classification", "degradation", "features", "finish", "prior")
+# by config.algorithm: the module with its REQUIRED and OPTIONAL sections and its `method`
+FAMILIES = {"gan": build_images, "supervised": build_images}
 PRIORS = ("", "background", "files", "prior_net")
 REPORT_SECONDS = 15  # between two lines about work that goes on before the first step
 # keys of a source that are relative to config.data.root: always, and where they are no bare name of
@@ -46,19 +44,21 @@ PATHS, LISTS = ("path", "images", "labels"), ("include", "exclude")
 def experiment(config: ml_collections.ConfigDict) -> Experiment:
     """Everything that `train.train` needs, from a config; what is wrong in it raises UserError."""
     plain = config.to_dict()
-    known = REQUIRED + OPTIONAL
+    if "algorithm" not in plain:
+        raise UserError("config.algorithm is missing: copy it from a file of configs/.")
+    family = pick(FAMILIES, plain["algorithm"], "algorithm")
+    known = COMMON + family.REQUIRED + family.OPTIONAL
     for name in plain:
         if name not in known:
             raise UserError(
                 f"config.{name} is not known{nearest(name, known)}: there are {', '.join(known)}."
             )
-    for name in REQUIRED:
+    for name in COMMON + family.REQUIRED:
         if name not in plain:
             raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
     data, seed = plain["data"], plain["seed"]
     # the method first: a mistake in the config should not wait for images to be read
-    extract, held, layers = features(plain["features"]) if "features" in plain else (None, {}, {})
-    method = algorithm(plain, extract, layers)
+    method, frozen, evaluating = family.method(plain)
     loop = call(Loop, plain["train"], "train")
     make = pick(TRANSFORMS, data["transform"]["name"], "data.transform.name")
     transform = call(make, rest(data["transform"], "name"), "data.transform")
@@ -75,9 +75,9 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     )  # fmt: skip
     return Experiment(
         algorithm=method,
-        frozen={"features": held} if extract else {},
+        frozen=frozen,
         batches=functools.partial(pipeline.iterate, dataset, workers=data["workers"]),
-        evaluate=evaluation(plain, held_out, extract, held),
+        evaluate=evaluating(held_out),
         report=evaluate.report,
         loop=loop,
         seed=seed,
@@ -146,70 +146,3 @@ def segmenter(section: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     held, _ = weights(section["weights"])
     apply = bind(module, lambda drawn: drawn).apply
     return prior_maps(lambda variables, image: apply(variables, image, train=False)[0], held)
-
-
-def evaluation(
-    config: Mapping[str, Any], held_out: Sequence[dict[str, Any]], extract: Any, held: Any
-) -> Callable[..., Any]:
-    """The evaluation that the section `evaluation` asks for, with its baselines computed."""
-    section = config["evaluation"]
-    options = rest(section, "name", "pair", "baselines", "distance")
-    if section["name"] == "segmentation":
-        pairs = [
-            call(transforms.segmentation_pair, section["pair"], "evaluation.pair", sample=s)
-            | {"name": s["name"]}
-            for s in held_out
-        ]
-        return call(evaluate.segmentation, options, "evaluation", samples=pairs)
-    pick({"restoration": None, "segmentation": None}, section["name"], "evaluation.name")
-    pairs = [pair(sample, section["pair"], scale=config["scale"]) for sample in held_out]
-    return call(
-        evaluate.restoration, options, "evaluation",
-        samples=pairs, method=config["name"], scale=config["scale"],
-        baselines=baselines(section["baselines"], pairs, scale=config["scale"]),
-        distance=distance(extract, held) if extract and section["distance"] else None,
-        distance_name=section["distance"],
-    )  # fmt: skip
-
-
-def pair(sample: Mapping[str, Any], section: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
-    """One held-out image as the evaluation wants it: its name, `lq`, the truth as uint8, its prior."""
-    made = call(transforms.eval_pair, section, "evaluation.pair", sample=sample, scale=scale)
-    return made | {"name": sample["name"], "hq": evaluate.to_uint8(made["hq"])}
-
-
-def baselines(
-    section: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], *, scale: int
-) -> dict[str, list[np.ndarray]]:
-    """What to compare with: `bicubic` (its border rule) and networks by their weights; «» is left out."""
-    made = {}
-    for name, source in section.items():
-        if not source:
-            continue
-        if name == "bicubic":
-            made[name] = [
-                imresize(evaluate.to_uint8(p["lq"]), scale, border=source, round_passes=True)
-                for p in pairs
-            ]
-        else:
-            variables, card = weights(source)
-            module = network_module(
-                card["network"], f"evaluation.baselines.{name}", dtype=jnp.float32
-            )
-            run = jax.jit(lambda v, x, module=module: module.apply(v, x, train=False))
-            made[name] = [evaluate.to_uint8(run(variables, p["lq"][None])[0]) for p in pairs]
-    return made
-
-
-def distance(extract: Any, held: Any) -> evaluate.Distance:
-    """A perceptual distance of two uint8 images in the features of the perceptual loss."""
-
-    @jax.jit
-    def between(variables: Any, first: jax.Array, second: jax.Array) -> jax.Array:
-        return feature_distance(extract(variables, first), extract(variables, second))[0]
-
-    def of(first: np.ndarray, second: np.ndarray) -> float:
-        pair = (jnp.asarray(image[None], jnp.float32) / 255 for image in (first, second))
-        return float(between(held, *pair))
-
-    return of

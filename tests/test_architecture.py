@@ -45,7 +45,8 @@ ALLOWED = {
 ALLOWED["build_method"] = set(ALLOWED) | LEAVES
 ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES
 ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
-ALLOWED["build"] = ALLOWED["build_method"] | {"build_method"}
+ALLOWED["build_images"] = ALLOWED["build_method"] | {"build_method"}
+ALLOWED["build"] = ALLOWED["build_method"] | {"build_method", "build_images"}
 ALLOWED["main"] = {"types", "build", "train"}
 
 
