@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from jaxsr import build_images, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
-from jaxsr.data import pipeline, sources, transforms
+from jaxsr.data import distortions, pipeline, sources, transforms
+from jaxsr.data.levels import BANDS
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.train import Experiment, Loop
@@ -26,8 +27,10 @@ SOURCES = {
 }
 TRANSFORMS = {
     "crop": transforms.crop,
+    "distorted_patch": distortions.distorted_patch,
     "segmentation_crop": transforms.segmentation_crop,
     "sft_sample": transforms.sft_sample,
+    "tool_patch": distortions.tool_patch,
 }
 COMMON = (
     "algorithm", "data", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train"
@@ -67,6 +70,8 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
         (samples(data, "train", name, maps), section["weight"])
         for name, section in data["train"].items()
     ]
+    if "bands" in data:
+        groups = by_band([s for group, _ in groups for s in group], data["bands"])
     held_out = [s for name in data["test"] for s in samples(data, "test", name, maps)]
     sources.check_leak([s for group, _ in groups for s in group], held_out)
     dataset = pipeline.batches(
@@ -118,6 +123,22 @@ def samples(
             logs.say(f"{where}: prior maps of {count} of {len(held)} images")
             clock = time.monotonic()
     return tuple(made)
+
+
+def by_band(
+    held: Sequence[dict[str, Any]], numbers: Sequence[int]
+) -> list[tuple[tuple[dict[str, Any], ...], float]]:
+    """All samples once for every tool of RL-Restore, with the band that it is for.
+
+    The groups have one weight, so row r of a batch has the band of tool numbers[r mod n].
+    """
+    for number in numbers:
+        if number not in range(1, len(BANDS) + 1):
+            raise UserError(
+                f"config.data.bands has {number!r}: the tools are numbered 1 to {len(BANDS)}."
+            )
+    bands = [{"band": BANDS[number - 1]} for number in numbers]
+    return [(group, 1.0) for group in sources.variants(held, bands)]
 
 
 def smallest(transform: Mapping[str, Any]) -> int:

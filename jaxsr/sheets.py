@@ -77,6 +77,41 @@ def shrunk(image: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(_fit(image, height)) if image.shape[0] > height else image
 
 
+def bars(shares: np.ndarray, *, height: int, chosen: int) -> np.ndarray:
+    """Shares in [0, 1] as upright bars on white, uint8 [height, 10·n, 3]; the chosen one is red."""
+    page = Image.new("RGB", (10 * len(shares), height), "white")
+    draw = ImageDraw.Draw(page)
+    for place, share in enumerate(shares):
+        top = round((height - 1) * (1 - float(np.clip(share, 0, 1))))
+        colour = "#d62728" if place == chosen else "#1f77b4"
+        draw.rectangle((10 * place + 1, top, 10 * place + 8, height - 1), fill=colour)
+    return np.asarray(page)
+
+
+def heat(
+    values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str], height: int
+) -> np.ndarray:
+    """A matrix as a map of colours with its numbers, uint8 [h, w, 3]: red below 0, blue above.
+
+    values: [rows, columns]; height: of the page in pixels, at the least what the rows need
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    tall = max(height, 40 * len(rows) + 120) / 100
+    figure = Figure(figsize=(0.62 * len(columns) + 2.2, tall), dpi=100, layout="constrained")
+    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
+    limit = max(float(np.abs(values).max()), 1e-9)
+    axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    for (row, column), value in np.ndenumerate(values):
+        colour = "white" if abs(value) > 0.6 * limit else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def _fit(image: np.ndarray, height: int) -> Image.Image:
     """A picture of the given height: blocks when it is smaller, Lanczos when it is larger."""
     picture = Image.fromarray(image)

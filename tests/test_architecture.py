@@ -35,6 +35,7 @@ ALLOWED = {
     "protocols": {"types", "ops", "metrics"},
     "reported": set(),
     "plane": {"types", "data", "checkpoint"},
+    "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
     "benchmarks": {"types", "ops", "data", "inference", "protocols", "sheets"},
     "benchmark_tables": {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxsr.sheets import CAPTION, GAP, Cell, boxed, busiest, sheet
+from jaxsr.sheets import CAPTION, GAP, Cell, bars, boxed, busiest, heat, sheet
 
 
 def drawn(height, width, seed=0):
@@ -101,3 +101,20 @@ def test_a_frame_is_drawn_and_the_picture_kept():
     assert changed.min(0).tolist() == [10, 20] and changed.max(0).tolist() == [24, 34]
     assert (framed[10, 20:35] == (255, 0, 0)).all()
     np.testing.assert_array_equal(framed[11:24, 21:34], picture[11:24, 21:34])
+
+
+def test_bars_are_as_high_as_their_shares_and_the_chosen_one_is_red():
+    page = bars(np.array([1.0, 0.5, 0.0]), height=101, chosen=1)
+    assert page.shape == (101, 30, 3)
+    coloured = (page != 255).any(-1)
+    assert [int(coloured[:, 10 * k + 4].sum()) for k in range(3)] == [101, 51, 1]
+    assert tuple(page[-1, 14]) == (214, 39, 40) and tuple(page[-1, 4]) == (31, 119, 180)
+
+
+def test_heat_marks_the_sign_of_each_number():
+    def reddest(values):
+        page = heat(np.array([values]), rows=["a"], columns=["x", "y"], height=100).astype(int)
+        assert page.min() >= 0 and page.max() <= 255
+        return (page[..., 0] - page[..., 2]).max()
+
+    assert reddest([2.0, -2.0]) > 60 > 10 > reddest([2.0, 2.0])

@@ -192,6 +192,25 @@ def fetch(sample: Sample) -> Sample:
     return {**sample, **pixels}
 
 
+def variants(
+    samples: Sequence[Sample], constants: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[Sample, ...], ...]:
+    """The same samples once for each set of constants that they shall carry, their pixels shared.
+
+    Args:
+        samples: of `load`.
+        constants: further keys of every sample of one variant, for example {"band": ("blur", 0, 1)}.
+    Returns:
+        one group of samples for each of the constants.
+    Raises:
+        UserError: a constant with the name of a key that the samples have already.
+    """
+    taken = {key for each in constants for key in each if any(key in s for s in samples)}
+    if taken:
+        raise UserError(f"the samples have their own {sorted(taken)[0]!r}: rename the constant.")
+    return tuple(tuple({**sample, **each} for sample in samples) for each in constants)
+
+
 def check_leak(train_samples: Iterable[Sample], test_samples: Iterable[Sample]) -> None:
     """Raise UserError, naming both sides, where one image, by content, is on both sides."""
     train: dict[str, str] = {}
