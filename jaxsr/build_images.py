@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsr import evaluate
+from jaxsr import evaluate, evaluate_chains
 from jaxsr.build_method import algorithm, features, network_module, weights
 from jaxsr.data import transforms
+from jaxsr.data.distorted_sets import band_set
+from jaxsr.data.levels import tool_names
 from jaxsr.metrics.features import feature_distance
 from jaxsr.ops.resize import imresize
 from jaxsr.sections import call, pick, rest
@@ -43,7 +45,12 @@ def evaluation(
             for s in held_out
         ]
         return call(evaluate.segmentation, options, "evaluation", samples=pairs)
-    pick({"restoration": None, "segmentation": None}, section["name"], "evaluation.name")
+    if section["name"] == "toolbox":
+        return call(
+            toolbox, options, "evaluation", held_out=held_out, numbers=config["data"]["bands"]
+        )
+    names = dict.fromkeys(("restoration", "segmentation", "toolbox"))
+    pick(names, section["name"], "evaluation.name")
     pairs = [pair(sample, section["pair"], scale=config["scale"]) for sample in held_out]
     return call(
         evaluate.restoration, options, "evaluation",
@@ -52,6 +59,14 @@ def evaluation(
         distance=distance(extract, held) if extract and section["distance"] else None,
         distance_name=section["distance"],
     )  # fmt: skip
+
+
+def toolbox(
+    *, held_out: Sequence[dict[str, Any]], numbers: Sequence[int], count: int, height: int
+) -> Callable[..., Any]:
+    """The evaluation of RL-Restore's tools of these numbers, on `count` patches of every distortion."""
+    bands = {name: band_set(band, held_out, count=count) for band, name in enumerate(tool_names())}
+    return evaluate_chains.toolbox(bands=bands, tools=[n - 1 for n in numbers], height=height)
 
 
 def pair(sample: Mapping[str, Any], section: Mapping[str, Any], *, scale: int) -> dict[str, Any]:

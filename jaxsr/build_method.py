@@ -38,6 +38,7 @@ from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.models.srcnn import SRCNN
 from jaxsr.models.srresnet import SRResNet
+from jaxsr.models.toolbox import LargeTool, SmallTool, Toolbox
 from jaxsr.models.vdsr import VDSR
 from jaxsr.models.vgg import VGG19, layer_names
 from jaxsr.sections import call, check, nearest, pick, rest
@@ -61,6 +62,9 @@ NETWORKS = {
     "sftnet": SFTNet,
     "srcnn": SRCNN,
     "srresnet": SRResNet,
+    "tool_large": LargeTool,
+    "tool_small": SmallTool,
+    "toolbox": Toolbox,
     "vdsr": VDSR,
     "vgg_discriminator": VGGDiscriminator,
 }

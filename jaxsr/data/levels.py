@@ -46,6 +46,12 @@ class Levels(NamedTuple):
     quality: float | None
 
 
+def tool_names() -> tuple[str, ...]:
+    """The twelve tools in words, for tables and pictures: «deblur σ 1.25–2.5», «deblock q 35–60»."""
+    verbs = {"blur": "deblur σ", "noise": "denoise σ", "jpeg": "deblock q"}
+    return tuple(f"{verbs[kind]} {low:g}–{high:g}" for kind, low, high in BANDS)
+
+
 def triples(severity: str) -> tuple[tuple[int, int, int], ...]:
     """All ordered triples of levels (blur k, noise m, JPEG n) of a severity.
 

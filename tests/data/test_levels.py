@@ -12,6 +12,7 @@ from jaxsr.data.levels import (
     draw_band,
     draw_slight,
     strengths,
+    tool_names,
     triples,
 )
 from jaxsr.types import UserError
@@ -127,3 +128,10 @@ def test_strengths_on_a_common_scale():
     assert strengths([Levels(0.0, 0.0, None)]).tolist() == [0, 0, 0]
     both = strengths([Levels(0.0, 25.0, None), Levels(0.0, 4.0, 91.0)])
     assert both.dtype == np.float32 and both.tolist() == pytest.approx([0, 0.5, 0.1])
+
+
+def test_tools_in_words():
+    names = tool_names()
+    assert len(names) == len(set(names)) == 12
+    assert names[0] == "deblur σ 0–1.25" and names[6] == "denoise σ 25–37.5"
+    assert names[11] == "deblock q 10–20"
