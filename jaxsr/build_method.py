@@ -39,6 +39,7 @@ from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.models.srcnn import SRCNN
 from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.toolbox import LargeTool, SmallTool, Toolbox
+from jaxsr.models.toolchain_agent import ToolchainAgent
 from jaxsr.models.vdsr import VDSR
 from jaxsr.models.vgg import VGG19, layer_names
 from jaxsr.sections import call, check, nearest, pick, rest
@@ -65,6 +66,7 @@ NETWORKS = {
     "tool_large": LargeTool,
     "tool_small": SmallTool,
     "toolbox": Toolbox,
+    "toolchain_agent": ToolchainAgent,
     "vdsr": VDSR,
     "vgg_discriminator": VGGDiscriminator,
 }

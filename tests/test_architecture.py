@@ -45,6 +45,7 @@ ALLOWED = {
 }  # fmt: skip
 ALLOWED["build_method"] = set(ALLOWED) | LEAVES
 ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES
+ALLOWED["build_chain"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_images"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build"] = ALLOWED["build_method"] | {"build_method", "build_images"}

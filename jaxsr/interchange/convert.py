@@ -17,6 +17,7 @@ from jaxsr.interchange import (
     layouts_lpips,
     layouts_plain,
     layouts_residual,
+    layouts_rl_restore,
     layouts_sftgan,
     layouts_srresnet,
     layouts_torchvision,
@@ -37,6 +38,7 @@ ALL_LAYOUTS: tuple[Layout, ...] = (
     *layouts_sftgan.LAYOUTS,
     *layouts_torchvision.LAYOUTS,
     *layouts_lpips.LAYOUTS,
+    *layouts_rl_restore.LAYOUTS,
 )
 
 
@@ -205,12 +207,10 @@ def to_theirs(
     return made
 
 
-def check_shapes(
-    network: nn.Module, inputs: Sequence[tuple[int, ...]], variables: Mapping[str, Tree]
-) -> None:
+def check_shapes(network: nn.Module, inputs: Sequence[Any], variables: Mapping[str, Tree]) -> None:
     """UserError where variables are not exactly those of the network; it is only traced.
 
-    inputs: shapes of images that the network takes
+    inputs: shapes of what the network takes, of `detect.inputs`
     """
     wanted = shapes(network, list(inputs))
     held = flax.traverse_util.flatten_dict(dict(variables), sep="/")

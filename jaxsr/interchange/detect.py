@@ -15,6 +15,7 @@ import numpy as np
 from jaxsr.interchange.damage import reason
 from jaxsr.interchange.layout import Arrays, Layout, Section
 from jaxsr.models.sftnet import SFTNet
+from jaxsr.models.toolchain_agent import HIDDEN, SIDE, ToolchainAgent
 from jaxsr.types import UserError
 
 # what a table, a `read` or a network can raise on sections and shapes that are none of its own
@@ -86,19 +87,28 @@ def same_names(layout: Layout, section: Section, arrays: Arrays) -> bool:
     )
 
 
-def inputs(network: type[nn.Module], section: Section) -> list[tuple[int, ...]]:
-    """Shapes of images that a network takes, to trace it with."""
+def inputs(network: type[nn.Module], section: Section) -> list[Any]:
+    """Shapes of what a network takes, to trace it with; for a tuple of arrays a list of shapes."""
     given = full(network, section)
+    if network is ToolchainAgent:
+        return [(1, 1, SIDE, SIDE, 3), (1, 1, given["tools"]), [(1, HIDDEN), (1, HIDDEN)]]
     side = given.get("size", _SIDE)
-    images = [(1, side, side, given.get("channels", 3))]
+    images = [(len(given.get("families", "1")), side, side, given.get("channels", 3))]
     if network is SFTNet:
         images.append((1, 4 * side, 4 * side, given["classes"]))  # the maps of its prior
     return images
 
 
-def shapes(network: nn.Module, images: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """The shapes of the network's variables by their paths; it is only traced."""
-    blank = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in images]
+def shapes(network: nn.Module, images: list[Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the network's variables by their paths; it is only traced.
+
+    images: of `inputs`
+    """
+    blank = jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
+        images,
+        is_leaf=lambda each: isinstance(each, tuple),
+    )
     made = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x, train=False), *blank)
     flat = flax.traverse_util.flatten_dict(made, sep="/")
     return {path: leaf.shape for path, leaf in flat.items()}
