@@ -19,9 +19,6 @@ from jaxsr.models.toolchain_agent import SIDE, zero_carry
 from jaxsr.sections import rest
 from jaxsr.types import Tree, UserError
 
-TOOLS = "pretrained:rl_restore_tools"
-STEPS = 3  # of a chain, as published
-
 
 class Box(NamedTuple):
     """Tools ready to be used, in the order of the actions.
@@ -82,8 +79,8 @@ def agent(source: str, *, tools: int) -> tuple[Callable[..., Any], Tree]:
     variables, card = build_method.weights(source)
     if card["network"]["name"] != "toolchain_agent":
         raise UserError(
-            f"{source} holds a {card['network']['name']}, not an agent: name one, as "
-            "configs/rl_restore_a2c.py makes."
+            f"{source} holds a {card['network']['name']}, not an agent (toolchain_agent): name the "
+            "weights of one."
         )
     module = build_method.network_module(card["network"], "agent", dtype=jnp.float32)
     if module.tools != tools:
@@ -105,7 +102,7 @@ def agent(source: str, *, tools: int) -> tuple[Callable[..., Any], Tree]:
 
 
 def chooser(
-    source: str, tools: Sequence[str] = (TOOLS,), *, memory_mib: float = 2000, largest: int = 0
+    source: str, tools: Sequence[str], *, memory_mib: float = 2000, largest: int = 0
 ) -> chains.Chooser:
     """An agent with its tools, for images of any size.
 

@@ -18,7 +18,11 @@ from jaxsr.interchange import convert
 from jaxsr.sections import pick
 from jaxsr.types import Tree, UserError
 
-FIXED_SCALE = {"sftnet": 4}  # networks whose constructor has no scale
+FIXED_SCALE = {
+    "sftnet": 4,
+    "tool_large": 1,
+    "tool_small": 1,
+}  # networks whose constructor has no scale
 ANY_SCALE = (
     "dncnn",
     "srcnn",

@@ -10,8 +10,9 @@ from PIL import Image
 from jaxsr import build, train
 from jaxsr.data.tables import read_names
 from jaxsr.state import step_key
+from jaxsr.types import UserError
 
-NAMES = ("segmenter", "sftnet", "sftnet_psnr")
+NAMES = ("rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
 TEXT_LIMIT = 5_000_000  # architecture: the lowered program of a step carries no weights
 
 
@@ -69,6 +70,23 @@ def test_shrunken_run_moves_every_network_and_evaluates(root, name, tmp_path):
         ]
         assert any(moved), network
     assert (tmp_path / "run" / "evaluation" / "step_00000002.png").exists()
+
+
+def test_one_tool_alone_is_trained_by_the_same_config(root, tmp_path):
+    config = get_config(root, "rl_restore_tools", "tool08,tiny")
+    assert config.networks.gen.name == "tool_large" and tuple(config.data.bands) == (8,)
+    made = build.experiment(config)
+    made = made._replace(loop=made.loop._replace(steps=1, checkpoint_every=1, log_every=1))
+    train.train(made, tmp_path / "run")
+    table = (tmp_path / "run" / "evaluation" / "step_00000001.md").read_text()
+    assert "| denoise σ 37.5–50 |" in table and table.count("\n| deblur") == 0
+    assert get_config(root, "rl_restore_tools", "tool08,paper").data.batch == 64
+    with pytest.raises(ValueError, match="no preset 'tool13'"):
+        get_config(root, "rl_restore_tools", "tool13")
+    with config.unlocked():
+        config.data.bands = (13,)
+    with pytest.raises(UserError, match="config.data.bands has 13: the tools are numbered 1 to 12"):
+        build.experiment(config)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -123,9 +123,11 @@ def test_listing_writes_nothing(script, tmp_path, made):
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
-def test_plain_arrays(script, tmp_path, shared):
-    """RL-Restore's, whose networks are not layouts: under their names, unchanged."""
-    path = shared / "rl_restore" / "agent.npz"
+def test_plain_arrays(script, tmp_path):
+    """Those of no network that is known: under their names, unchanged."""
+    path = tmp_path / "theirs.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, **{"a/w": rng.normal(size=(3, 2)).astype(np.float32), "step": np.int32(7)})
     assert "of no known layout" in script(path) and "--arrays" in script(path)
     assert "written" in script(path, "--arrays", "out.npz")
     with np.load(path) as held, np.load(tmp_path / "out.npz") as found:

@@ -35,9 +35,10 @@ MODULES = {
     "mslapsrn": MSLapSRN,
     "idn": IDN,
 }
-# Both sides are float32 and add at most 800 products of a layer in another order: 1e-7 relative
-# each, a dozen layers deep. A wrong layer, slope, crop or channel order is off by 1e-1.
-TOLERANCE = 1e-5
+# Both sides are float32 and add at most 800 products of a layer in another order: 1e-6 of the whole
+# as a rule; on a busy machine ESPCN's tanh was seen 2e-5 apart in one process of thirty. A wrong
+# layer, slope, crop or channel order is off by 1e-1.
+TOLERANCE = 1e-4
 
 NARROW = {"features": 8, "channels": 1}
 SRCNN_SECTION = {"kernels": (9, 3, 5), "features": (5, 4), "channels": 1}

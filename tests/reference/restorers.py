@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from reference.random_trees import random_like, shapes_of
 
+from jaxsr.build_restorer import FIXED_SCALE
 from jaxsr.inference.restorer import Restorer
 from jaxsr.models.carn import CARN
 from jaxsr.models.dncnn import DnCNN
@@ -18,6 +19,7 @@ from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet
 from jaxsr.models.srcnn import SRCNN
 from jaxsr.models.srresnet import SRResNet
+from jaxsr.models.toolbox import LargeTool, SmallTool
 from jaxsr.models.vdsr import VDSR
 
 _SFT = dict(features=4, blocks=1, condition=4, condition_hidden=4)
@@ -43,6 +45,8 @@ SMALL = {
     "srcnn": ("srcnn", SRCNN(features=(6, 4), scale=2)),
     "srcnn edge": ("srcnn", SRCNN(features=(6, 4), kernels=(9, 1, 5), scale=1, border="edge")),
     "srresnet": ("srresnet", SRResNet(features=4, blocks=2, scale=4)),
+    "tool large": ("tool_large", LargeTool()),
+    "tool small": ("tool_small", SmallTool()),
     "vdsr": ("vdsr", VDSR(depth=5, features=4, scale=3)),
 }
 
@@ -56,7 +60,7 @@ def small(label, *, seed=0):
 def restorer(name, module, *, seed=0):
     """A Restorer of a module with random weights; SFT-Net gets a prior that looks at single pixels."""
     channels = getattr(module, "channels", 3)
-    scale = 4 if name == "sftnet" else module.scale
+    scale = FIXED_SCALE[name] if name in FIXED_SCALE else module.scale
     images = [jnp.zeros((1, 16, 16, channels))]
     if name == "sftnet":
         images.append(jnp.zeros((1, 64, 64, 8)))
