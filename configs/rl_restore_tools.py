@@ -11,8 +11,9 @@ tool on every distortion; a tool should be good on its own band and need not be 
 by commas: `tool07,paper`.
 
 Obtained with `bsds500` on the three held-out photographs: 1.80 dB on its own distortion for the mean tool;
-noise +1.0, +4.4, +7.1, +7.4, JPEG +0.3, +0.5, +0.9, +0.9 dB, but blur -0.6, -0.5, -0.3, +0.6 dB: the deblurring
-tools were not trained to the end. The released ones give +0.1, +0.8, +2.0, +1.9 dB for blur on such patches.
+noise +1.0, +4.4, +7.1, +7.4, JPEG +0.3, +0.5, +0.9, +0.9 dB, but blur -0.6, -0.5, -0.3, +0.6 dB: the
+deblurring tools were not trained to the end. The released ones give +0.1, +0.8, +2.0, +1.9 dB for blur on
+such patches.
 
 Differences from the published recipe
 1. Slight noise (σ up to 5) and JPEG (quality from 80) in the data of all tools: the paper does it and gives

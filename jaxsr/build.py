@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxsr import build_images, evaluate, logs
+from jaxsr import build_images, build_toolchain, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pipeline, sources, transforms
 from jaxsr.data.levels import BANDS
@@ -36,7 +36,13 @@ COMMON = (
     "algorithm", "data", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train"
 )  # fmt: skip
 # by config.algorithm: the module with its REQUIRED and OPTIONAL sections and its `method`
-FAMILIES = {"gan": build_images, "supervised": build_images}
+FAMILIES = {
+    "dqn": build_toolchain,
+    "gan": build_images,
+    "joint": build_toolchain,
+    "policy_gradient": build_toolchain,
+    "supervised": build_images,
+}
 PRIORS = ("", "background", "files", "prior_net")
 REPORT_SECONDS = 15  # between two lines about work that goes on before the first step
 # keys of a source that are relative to config.data.root: always, and where they are no bare name of

@@ -34,6 +34,7 @@ from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.msrresnet import MSRResNet
 from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
 from jaxsr.models.prior_net import PriorNet, Trunk
+from jaxsr.models.privileged_critic import PrivilegedCritic
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.models.srcnn import SRCNN
@@ -59,6 +60,7 @@ NETWORKS = {
     "msrresnet": MSRResNet,
     "outdoor_scene_seg": OutdoorSceneSeg,
     "prior_net": PriorNet,
+    "privileged_critic": PrivilegedCritic,
     "rrdbnet": RRDBNet,
     "sftnet": SFTNet,
     "srcnn": SRCNN,

@@ -48,7 +48,8 @@ ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES
 ALLOWED["build_chain"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_images"] = ALLOWED["build_method"] | {"build_method"}
-ALLOWED["build"] = ALLOWED["build_method"] | {"build_method", "build_images"}
+ALLOWED["build_toolchain"] = ALLOWED["build_method"] | {"build_method", "build_chain"}
+ALLOWED["build"] = ALLOWED["build_method"] | {"build_method", "build_images", "build_toolchain"}
 ALLOWED["main"] = {"types", "build", "train"}
 
 

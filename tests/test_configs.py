@@ -12,7 +12,16 @@ from jaxsr.data.tables import read_names
 from jaxsr.state import step_key
 from jaxsr.types import UserError
 
-NAMES = ("rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
+NAMES = (
+    "rl_restore_a2c",
+    "rl_restore_dqn",
+    "rl_restore_joint",
+    "rl_restore_reinforce",
+    "rl_restore_tools",
+    "segmenter",
+    "sftnet",
+    "sftnet_psnr",
+)
 TEXT_LIMIT = 5_000_000  # architecture: the lowered program of a step carries no weights
 
 

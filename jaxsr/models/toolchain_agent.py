@@ -35,8 +35,8 @@ class ToolchainAgent(nn.Module):
            taken; at 63 pixels it changes nothing
 
     __call__: images [t,b,h,w,3], previous [t,b,n] (one-hot of the tool before, zeros at first and
-    after a stop), carry (c, h) each [b,50] -> ({"logits": [t,b,n+1], "value": [t,b]}, carry). Images
-    are 63 pixels a side without `pool`. All float32.
+    after a stop), carry (c, h) each [b,50] -> ({"logits": [t,b,n+1], "memory": [t,b,50], "value": [t,b]},
+    carry). Images are 63 pixels a side without `pool`. All float32.
     Raises UserError for images of another size.
     Source: yuke93/RL-Restore dd1463d, dqn.py and the graph of models/model.
     """
@@ -68,7 +68,7 @@ class ToolchainAgent(nn.Module):
             outputs.append(output)
         memory = jnp.stack(outputs)
         logits = _linear(self.tools + 1, small["head"], "q", self.dtype)(memory)
-        found = {"logits": logits.astype(jnp.float32)}
+        found = {"logits": logits.astype(jnp.float32), "memory": memory.astype(jnp.float32)}
         if self.value:
             value = _linear(1, small["head"], "value", self.dtype)(memory)
             found["value"] = value[..., 0].astype(jnp.float32)
