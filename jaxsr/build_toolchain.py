@@ -16,7 +16,7 @@ from jaxsr.algorithms.toolchain import Rules
 from jaxsr.build_method import DTYPES, SCHEDULES, network, optimiser
 from jaxsr.data.distorted_sets import evaluation_set
 from jaxsr.losses import policy
-from jaxsr.models.toolchain_agent import zero_carry
+from jaxsr.models.toolchain_agent import check_size, zero_carry
 from jaxsr.sections import call, pick, rest
 from jaxsr.types import Algorithm, Tree, UserError
 
@@ -77,6 +77,8 @@ def agent_section(config: Mapping[str, Any], tools: int) -> Mapping[str, Any]:
             f"config.networks.agent.tools is {section['tools']}, and the tools of config.toolbox.sources "
             f"are {tools}: an agent has an action for each of them, so set it to {tools}."
         )
+    size = config["data"]["transform"]["size"]
+    check_size(size, size, pool=section["pool"])
     return section
 
 

@@ -36,6 +36,7 @@ ALLOWED = {
     "reported": set(),
     "plane": {"types", "data", "checkpoint"},
     "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
+    "policy_plots": {"types", "inference", "evaluate_chains"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
     "benchmarks": {"types", "ops", "data", "inference", "protocols", "sheets"},
     "benchmark_tables": {

@@ -53,7 +53,7 @@ class ToolchainAgent(nn.Module):
     ) -> tuple[dict[str, jax.Array], Carry]:
         del train
         steps, batch, height, width, channels = images.shape
-        _check_size(height, width, pool=self.pool)
+        check_size(height, width, pool=self.pool)
         small = _starts(self.start)
         x = images.reshape(steps * batch, height, width, channels)
         for index, (features, size, zeros) in enumerate(_TRUNK, start=1):
@@ -122,7 +122,8 @@ def pooled(x: jax.Array) -> jax.Array:
     return bins(bins(x, 1), 2)
 
 
-def _check_size(height: int, width: int, *, pool: bool) -> None:
+def check_size(height: int, width: int, *, pool: bool) -> None:
+    """Raises UserError for images of a size that the agent cannot look at; see `ToolchainAgent`."""
     if pool and min(height, width) < 49:
         raise UserError(
             f"the agent's trunk leaves fewer than 4×4 of {width}×{height} pixels: give it patches of 49 or "

@@ -52,9 +52,7 @@ def play(choose, rules=RULES, *, count=12, seed=0, bank=BANK):
 def test_rewards_add_up_to_the_gain_and_stops_change_nothing():
     chains = play(toolchain.sampled, count=64)
     # float32 of sums of logarithms near 10
-    np.testing.assert_allclose(
-        chains.rewards.sum(0), chains.psnr[-1] - chains.psnr[0], atol=1e-4
-    )
+    np.testing.assert_allclose(chains.rewards.sum(0), chains.psnr[-1] - chains.psnr[0], atol=1e-4)
     lq, hq = images(64)
     np.testing.assert_allclose(chains.psnr[-1], toolchain.psnr(chains.images[-1], hq), atol=1e-5)
     stopped = np.asarray(chains.actions) == TOOLS

@@ -14,7 +14,12 @@ def chains(seed=0):
     rewards = rng.normal(size=(3, 4)).astype(np.float32) * alive
     following = np.concatenate([alive[1:], np.zeros((1, 4), np.float32)])
     values = rng.normal(size=(3, 4)).astype(np.float32)
-    return jnp.asarray(rewards), jnp.asarray(0.9 * following), jnp.asarray(values), jnp.asarray(alive)
+    return (
+        jnp.asarray(rewards),
+        jnp.asarray(0.9 * following),
+        jnp.asarray(values),
+        jnp.asarray(alive),
+    )
 
 
 def test_returns_by_hand():
