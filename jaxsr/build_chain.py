@@ -11,7 +11,7 @@ import numpy as np
 from jaxsr import build_method
 from jaxsr.data.levels import tool_names
 from jaxsr.inference import chains, tiles
-from jaxsr.inference.restorer import Restorer
+from jaxsr.inference.restorer import Restorer, Run, as_float
 from jaxsr.interchange import convert
 from jaxsr.interchange.detect import inputs
 from jaxsr.models import toolbox
@@ -138,6 +138,36 @@ def chooser(
     return chains.Chooser(
         decide, zero_carry, bank, runs, held.names, SIDE, toolbox.REACH
     )  # fmt: skip
+
+
+def chain_run(
+    chooser: chains.Chooser, *, mode: str, steps: int, stride: int, told: Callable[[str], None]
+) -> Run:
+    """A Run that restores whole images by the chains of an agent.
+
+    mode:   `majority` (one chain for the image) or `regions` (one for each patch, blended)
+    steps:  tools of a chain at most; stride: pixels between patches, with `regions`
+    told:   receives one sentence for each image: which chains were taken
+    """
+    stop = len(chooser.names)
+
+    def whole(image: np.ndarray) -> np.ndarray:
+        if mode == "majority":
+            found = chains.by_majority(chooser, as_float(image), steps=steps)
+            used = [f"{s.action + 1} {chooser.names[s.action]}" for s in found if s.action < stop]
+            told(f"chain: {', '.join(used) or 'stop at once'}")
+            return found[-1].image
+        made, actions = chains.by_region(chooser, as_float(image), steps=steps, stride=stride)
+        each, counts = np.unique(actions.reshape(-1, steps), axis=0, return_counts=True)
+        often = "-".join(str(a + 1) for a in each[counts.argmax()] if a < stop) or "stop"
+        told(f"{counts.sum()} regions, {len(each)} chains, most often {often} ({counts.max()})")
+        return made
+
+    def run(image: np.ndarray, *, each: Any = None, progress: Any = None) -> np.ndarray:
+        del progress  # of windows, which each tool has for itself
+        return whole(image) if each is None else each(whole, image)
+
+    return run
 
 
 def restorer(held: Box, number: int) -> Restorer:

@@ -58,8 +58,12 @@ def restorer(
     fields = {field.name for field in dataclasses.fields(network)} if network else set()
     if "scale" not in fields and name not in FIXED_SCALE:
         raise UserError(
-            f"{source} holds a {name}, which restores no images here: name the weights of a "
-            "super-resolution network."
+            f"{source} holds a {name}, which restores no images "
+            + (
+                "without its tools: name them, as --tools does."
+                if name == "toolchain_agent"
+                else "here: name the weights of a super-resolution network."
+            )
         )
     if "scale" in fields:
         section["scale"] = chosen_scale(source, section, scale, told="layout" not in card)

@@ -4,9 +4,10 @@
         --agents A2C=runs/a2c_0,runs/a2c_1,runs/a2c_2 DQN=runs/dqn_0,runs/dqn_1 --out comparison
 
 The runs of a name are its seeds: mean ± deviation over them. Patches are the fixed sets of the three
-held-out photographs. Writes policies.csv (every run and severity), policies.md (the table), curves.png (gain
-while training, of runs), tools.png (what is used at which step) and chains.png (filmstrips). The scores of
-all chains are kept in chains_<hash>.npz, since they take minutes.
+held-out photographs. Writes policies.csv (every run and severity), policies.md (the table), regions.png (one
+chain for a picture that is spoilt in two ways, and one for each region), curves.png (gain while training, of
+runs), tools.png (what is used at which step) and chains.png (filmstrips). The scores of all chains are kept
+in chains_<hash>.npz, since they take minutes.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +28,15 @@ from jaxsr import build_chain, checkpoint, evaluate_chains, logs, policy_plots
 from jaxsr.algorithms.bank import sorted_blocks
 from jaxsr.algorithms.toolchain import Agent, Rules, greedy, rollout, shown
 from jaxsr.data.distorted_sets import HELD_OUT, Pairs, evaluation_set, fingerprint
+from jaxsr.data.distortions import degrade
 from jaxsr.data.images import write_png
-from jaxsr.data.levels import SEVERITIES
-from jaxsr.data.sources import load, photographs
+from jaxsr.data.levels import SEVERITIES, Levels
+from jaxsr.data.sources import fetch, load, photographs
 from jaxsr.disk import in_one_move
 from jaxsr.inference import all_chains
 from jaxsr.models.toolchain_agent import zero_carry
-from jaxsr.sheets import sheet
+from jaxsr.protocols import to_uint8
+from jaxsr.sheets import Cell, sheet
 from jaxsr.terminal import ended, whole
 from jaxsr.types import UserError
 
@@ -173,6 +176,8 @@ def compare(options: argparse.Namespace) -> None:
         }
         pictures["tools.png"] = policy_plots.histograms(uses, held.names)
         pictures["chains.png"] = strips(played, sets, held.names, options.shown)
+        source = next(iter(agents.values()))[0]
+        pictures["regions.png"] = regions(source, options.tools, photos[0])
     for name, picture in pictures.items():
         write_png(options.out / name, picture)
         print(options.out / name)
@@ -198,6 +203,27 @@ def strips(played, sets: Mapping[str, Pairs], names: Sequence[str], count: int) 
                     )  # fmt: skip
                 )
     return sheet(lines, height=126)
+
+
+def regions(source: str, tools: Sequence[str], sample: Mapping[str, Any]) -> np.ndarray:
+    """A photograph with noise on the left and blur on the right: one chain, and chains by region."""
+    truth = fetch(sample)["hq"][: 63 * 4, : 63 * 6]
+    rng, middle = np.random.default_rng(0), truth.shape[1] // 2
+    noisy = degrade(truth, [Levels(0.0, 40.0, None)], rng)
+    blurred = degrade(truth, [Levels(3.0, 0.0, None)], rng)
+    spoilt = np.concatenate([noisy[:, :middle], blurred[:, middle:]], 1).astype(np.float32)
+    chooser = build_chain.chooser(source, tools, largest=max(truth.shape))
+    cells = [Cell(to_uint8(spoilt), f"input {score(spoilt, truth):.2f} dB")]
+    for mode, title in (("majority", "one chain"), ("regions", "a chain for each region")):
+        run = build_chain.chain_run(chooser, mode=mode, steps=STEPS, stride=32, told=logs.say)
+        made = run(spoilt)
+        cells.append(Cell(to_uint8(made), f"{title} {score(made, truth):.2f} dB"))
+    return sheet([[*cells, Cell(truth, "truth")]], height=truth.shape[0])
+
+
+def score(image: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR in dB of a float image against one of 8 bits."""
+    return float(evaluate_chains.psnr(image, evaluate_chains.unit(truth)))
 
 
 def main() -> int:

@@ -4,12 +4,15 @@
     python scripts/restore.py photos 'scans/**/*.tif' --weights edsr_x2.safetensors --out restored \\
         --format png --memory-mib 4000 --self-ensemble
     python scripts/restore.py a.jpg --weights psnr.pth --interpolate gan.pth --share 0.8 --out restored
+    python scripts/restore.py a.jpg --weights pretrained:rl_restore_a2c --tools pretrained:rl_restore_tools \\
+        --out restored
 
 INPUT is a file, a folder (searched with the folders in it) or a pattern. PNG, JPEG, WebP, TIFF and
 BMP; 16 bits, grey, alpha, the colour profile and the EXIF block are kept where the format can hold
 them, and what is lost is said. Each result is there whole or not at all; one that exists is skipped.
 A picture that cannot be restored is named in one sentence, and the rest goes on. MP/s counts the
-pixels of the inputs.
+pixels of the inputs. An agent of RL-Restore chooses a chain of --tools for the whole picture by the
+votes of its patches, or with --chain regions one for each region.
 
 Exit status: 0 all is there, 1 some pictures failed, 2 nothing was begun (options, weights), 130 Ctrl-C.
 """
@@ -25,12 +28,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxsr import build_restorer
+from jaxsr import build_chain, build_restorer
 from jaxsr.inference import ensemble, jobs, receptive, tiles
 from jaxsr.inference.picture_files import NAMES, check_writable, write_picture
 from jaxsr.inference.pictures import MAX_MEGAPIXELS, header_size, read_picture
 from jaxsr.inference.restorer import Restorer, Run
 from jaxsr.inference.restoring import ALPHA, restore_picture
+from jaxsr.models.toolchain_agent import SIDE
 from jaxsr.terminal import duration, ended, positive, share, whole
 from jaxsr.types import UserError
 
@@ -38,11 +42,15 @@ DONE, SKIPPED, FAILED = "restored", "skipped", "failed"
 
 
 class Tools(NamedTuple):
-    """What restores a picture: the network, how it runs, and what goes around it in each window."""
+    """What restores a picture: the network, how it runs, and what goes around it in each window.
+
+    said: sentences about the picture at hand (the chain of an agent)
+    """
 
     restorer: Restorer
     run: Run
     around: Callable[[Run], Run]
+    said: list[str]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,6 +93,22 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--interpolate", default="", metavar="WEIGHTS", help="a second set of weights"
     )
+    made.add_argument(
+        "--tools",
+        nargs="+",
+        default=[],
+        metavar="WEIGHTS",
+        help="of the agent that --weights names",
+    )
+    made.add_argument(
+        "--chain", choices=("majority", "regions"), default="majority",
+        help="one for the whole picture, or one for each region: %(default)s",
+    )  # fmt: skip
+    made.add_argument("--steps", type=whole(1), default=3, help="tools of a chain: %(default)s")
+    made.add_argument(
+        "--stride", type=whole(1, SIDE), default=32,
+        help="pixels from one region to the next: %(default)s",
+    )  # fmt: skip
     made.add_argument("--share", type=share, default=0.5, help="of the second set: %(default)s")
     made.add_argument(
         "--alpha", choices=ALPHA, default="bicubic", help="how transparency is enlarged"
@@ -102,6 +126,17 @@ def parser() -> argparse.ArgumentParser:
 
 def load(options: argparse.Namespace) -> Restorer:
     """The network of --weights, or the one between it and --interpolate."""
+    if options.tools:
+        if options.self_ensemble or options.back_projection or options.interpolate:
+            raise UserError(
+                "--self-ensemble, --back-projection and --interpolate are not for an agent with its "
+                "--tools: leave them out."
+            )
+        if options.scale not in (None, 1):
+            raise UserError(
+                f"an agent with its --tools has scale 1: leave out --scale {options.scale}."
+            )
+        return Restorer("toolchain_agent", 1, 3, None, None, None, {})
     made = functools.partial(build_restorer.restorer, scale=options.scale, prior=options.prior)
     first = made(options.weights)
     if not options.interpolate:
@@ -111,6 +146,20 @@ def load(options: argparse.Namespace) -> Restorer:
 
 def tools(options: argparse.Namespace, restorer: Restorer, longest: int) -> Tools:
     """longest: side among the pictures, in pixels; windows need not be larger, nor than --tile."""
+    sides = [side for side in (longest, options.tile) if side]
+    largest, said = min(sides) if sides else 0, []
+    if options.tools:
+        chooser = build_chain.chooser(
+            options.weights, options.tools, memory_mib=options.memory_mib, largest=largest
+        )
+        run = build_chain.chain_run(
+            chooser,
+            mode=options.chain,
+            steps=options.steps,
+            stride=options.stride,
+            told=said.append,
+        )
+        return Tools(restorer, run, lambda run: run, said)
     steps = options.back_projection
     grid = receptive.structure(restorer).step if options.self_ensemble else 1
 
@@ -118,17 +167,17 @@ def tools(options: argparse.Namespace, restorer: Restorer, longest: int) -> Tool
         run = ensemble.self_ensemble(run, step=grid) if options.self_ensemble else run
         return ensemble.back_projection(run, restorer, steps=steps) if steps else run
 
-    sides = [side for side in (longest, options.tile) if side]
     run = tiles.runner(
         restorer, memory_mib=options.memory_mib, report=lambda text: print(f"  {text}"),
-        extra=steps * ensemble.REACH, largest=min(sides) if sides else 0,
+        extra=steps * ensemble.REACH, largest=largest,
     )  # fmt: skip
-    return Tools(restorer, run, around)
+    return Tools(restorer, run, around, said)
 
 
 def restore(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str, Any]:
     """Restores one picture; gives its line of the report. UserError where it cannot."""
     began, scale = time.perf_counter(), made.restorer.scale
+    made.said.clear()
     picture = read_picture(job.source, max_megapixels=options.max_megapixels)
     height, width = picture.colour.shape[:2]
     # hours of work should not end in a format that cannot hold them
@@ -142,7 +191,7 @@ def restore(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str
     return {
         "width": width, "height": height, "bits": 8 * picture.colour.dtype.itemsize,
         "channels": picture.colour.shape[2], "alpha": picture.alpha is not None,
-        "seconds": round(time.perf_counter() - began, 3), "notes": [*picture.notes, *lost],
+        "seconds": round(time.perf_counter() - began, 3), "notes": [*picture.notes, *made.said, *lost],
     }  # fmt: skip
 
 
