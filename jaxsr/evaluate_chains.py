@@ -31,8 +31,10 @@ def unit(levels: np.ndarray) -> np.ndarray:
 
 
 def chain_text(actions: Sequence[int], stop: int) -> str:
-    """The numbers of the tools of a chain as the paper prints them: «7-2-12», «stop» for none."""
-    return "-".join(str(a + 1) for a in actions if a != stop) or "stop"
+    """The tools of a chain up to a stop, as the paper prints them: «7-2-12», «stop» for none."""
+    used = list(actions)
+    used = used[: used.index(stop)] if stop in used else used
+    return "-".join(str(a + 1) for a in used) or "stop"
 
 
 def toolchain(*, sets: Mapping[str, Pairs], tools: Sequence[str], shown: int, height: int):

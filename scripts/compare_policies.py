@@ -226,8 +226,8 @@ def score(image: np.ndarray, truth: np.ndarray) -> float:
     return float(evaluate_chains.psnr(image, evaluate_chains.unit(truth)))
 
 
-def main() -> int:
-    options = parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
     try:
         return ended("compare_policies", lambda: compare(options))
     except UserError as error:
