@@ -1,7 +1,7 @@
 """RL-Restore's agent trained by A2C: it chooses tools one after the other, and is rewarded in dB.
 
     python -m jaxsr.main --config=configs/rl_restore_a2c.py             150 updates on photographs
-    python -m jaxsr.main --config=configs/rl_restore_a2c.py:bsds500     1,000 updates on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_a2c.py:bsds500     600 updates on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:paper       2,000,000 steps of the environment
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:all_action  the gradient sums over all actions
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:privileged  a critic that is told the truth
@@ -51,7 +51,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "gae", "decay": 0.95, "normalise": False},
-        "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.001},
+        "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.003},
         "value_weight": 0.5, "reward_scale": 0.3, "discount": 0.99, "all_action": False,
     }  # fmt: skip
     config.optimisers = {
@@ -100,7 +100,8 @@ def bsds500(config: ConfigDict) -> None:
             "exclude": "bsds500/exclude_from_training.txt",
         }
     }  # fmt: skip
-    last(config, 1000)
+    config.train.eval_every = config.train.checkpoint_every = 100
+    last(config, 600)
 
 
 def last(config: ConfigDict, updates: int) -> None:

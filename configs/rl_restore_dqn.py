@@ -1,7 +1,7 @@
 """RL-Restore's own agent: deep Q-learning over whole chains.
 
     python -m jaxsr.main --config=configs/rl_restore_dqn.py           150 steps on photographs
-    python -m jaxsr.main --config=configs/rl_restore_dqn.py:bsds500   1,000 steps on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_dqn.py:bsds500   600 steps on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_dqn.py:paper     as published
     python -m jaxsr.main --config=configs/rl_restore_dqn.py:no_stop   the paper's ablation
 
@@ -98,7 +98,8 @@ def bsds500(config: ConfigDict) -> None:
         }
     }  # fmt: skip
     config.replay.episodes = 4096
-    last(config, 1000)
+    config.train.eval_every = config.train.checkpoint_every = 100
+    last(config, 600)
 
 
 def last(config: ConfigDict, steps: int) -> None:

@@ -1,7 +1,7 @@
 """Joint training of RL-Restore: the tools learn inside the chains that an agent makes of them.
 
     python -m jaxsr.main --config=configs/rl_restore_joint.py           100 steps on photographs
-    python -m jaxsr.main --config=configs/rl_restore_joint.py:bsds500   1,000 steps on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_joint.py:bsds500   200 steps on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_joint.py:paper     200,000 steps, as published
 
 Paper: arXiv:1804.03312, Algorithm 1; no code was released. The agent of config.agent.source chooses greedily
@@ -87,7 +87,7 @@ def bsds500(config: ConfigDict) -> None:
             "exclude": "bsds500/exclude_from_training.txt",
         }
     }  # fmt: skip
-    config.train.steps = 1000
+    config.train.steps = 200
 
 
 def paper(config: ConfigDict) -> None:

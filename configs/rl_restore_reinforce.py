@@ -1,7 +1,7 @@
 """RL-Restore's agent trained by REINFORCE: whole chains, their returns, no bootstrapping.
 
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py              150 updates on photographs
-    python -m jaxsr.main --config=configs/rl_restore_reinforce.py:bsds500      1,000 updates on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_reinforce.py:bsds500      600 updates on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:paper        2,000,000 steps in all
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:no_baseline  returns as they are
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:batch_mean   less their mean at each step
@@ -47,7 +47,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "reinforce", "baseline": "value", "normalise": False},
-        "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.001},
+        "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.003},
         "value_weight": 0.5, "reward_scale": 0.3, "discount": 0.99, "all_action": False,
     }  # fmt: skip
     config.optimisers = {
@@ -96,7 +96,8 @@ def bsds500(config: ConfigDict) -> None:
             "exclude": "bsds500/exclude_from_training.txt",
         }
     }  # fmt: skip
-    last(config, 1000)
+    config.train.eval_every = config.train.checkpoint_every = 100
+    last(config, 600)
 
 
 def last(config: ConfigDict, updates: int) -> None:

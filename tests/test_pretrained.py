@@ -17,7 +17,7 @@ from jaxsr.metrics.segmentation import confusion_matrix, mean_iou, pixel_accurac
 from jaxsr.ops.resize import imresize, modcrop
 
 FOLDER = Path(jaxsr.__file__).parent / "pretrained"
-NAMES = ("segmenter", "sftnet", "sftnet_psnr")
+NAMES = ("rl_restore_a2c", "rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
 LIMIT = 8_000_000
 
 
@@ -39,7 +39,13 @@ def test_every_shipped_file_is_listed_here_with_a_card():
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("segmenter", 1_422_224), ("sftnet", 1_833_763), ("sftnet_psnr", 1_554_499)],
+    [
+        ("rl_restore_a2c", 87_914),
+        ("rl_restore_tools", 436_068),
+        ("segmenter", 1_422_224),
+        ("sftnet", 1_833_763),
+        ("sftnet_psnr", 1_554_499),
+    ],
 )
 def test_shipped_network_has_its_parameters_and_they_are_finite(name, parameters):
     variables, _ = build_method.weights(f"pretrained:{name}")
