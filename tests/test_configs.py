@@ -1,5 +1,6 @@
 """Every shipped config: its presets load and are locked, it takes one step, and its program is small."""
 
+import contextlib
 import runpy
 
 import jax
@@ -96,6 +97,28 @@ def test_one_tool_alone_is_trained_by_the_same_config(root, tmp_path):
         config.data.bands = (13,)
     with pytest.raises(UserError, match="config.data.bands has 13: the tools are numbered 1 to 12"):
         build.experiment(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "metric"),
+    [
+        ("rl_restore_a2c", "all_action", "regret"),
+        ("rl_restore_a2c", "privileged", "param_norm/critic"),
+        ("rl_restore_a2c", "no_stop", "length"),
+        ("rl_restore_dqn", "no_stop", "length"),
+        ("rl_restore_reinforce", "no_baseline", "gain"),
+        ("rl_restore_reinforce", "batch_mean", "gain"),
+    ],
+)
+def test_variants_of_the_agents_take_a_step(root, name, preset, metric):
+    made = build.experiment(get_config(root, name, f"tiny,{preset}"))
+    place = train.placement()
+    with contextlib.closing(made.batches(0)) as batches:
+        batch = train.put(next(batches), place)
+    state = train.shapes(made, place)[1]()
+    _, metrics = jax.jit(made.algorithm.step)(step_key(0, 0), state, batch, made.frozen)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert float(metrics[metric]) == 3 if preset == "no_stop" else metric in metrics
 
 
 @pytest.mark.parametrize("name", NAMES)
