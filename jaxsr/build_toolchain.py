@@ -182,6 +182,11 @@ def joint_training(
     config: Mapping[str, Any], rules: Rules, held: build_chain.Box
 ) -> tuple[Algorithm, Tree]:
     """The paper's joint training: the tools move, the agent stays."""
+    if config["agent"].get("source") == "":
+        raise UserError(
+            "config.agent.source is empty: name the agent whose chains the tools are to learn in, for "
+            "example --config.agent.source=runs/rl_restore_a2c."
+        )
     apply, variables = call(build_chain.agent, config["agent"], "agent", tools=len(held.functions))
     section = config["networks"]["toolbox"]
     pick({"toolbox": None}, section["name"], "networks.toolbox.name")

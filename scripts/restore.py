@@ -4,8 +4,7 @@
     python scripts/restore.py photos 'scans/**/*.tif' --weights edsr_x2.safetensors --out restored \\
         --format png --memory-mib 4000 --self-ensemble
     python scripts/restore.py a.jpg --weights psnr.pth --interpolate gan.pth --share 0.8 --out restored
-    python scripts/restore.py a.jpg --weights pretrained:rl_restore_a2c --tools pretrained:rl_restore_tools \\
-        --out restored
+    python scripts/restore.py a.jpg --weights agent.npz --tools tools.npz --out restored
 
 INPUT is a file, a folder (searched with the folders in it) or a pattern. PNG, JPEG, WebP, TIFF and
 BMP; 16 bits, grey, alpha, the colour profile and the EXIF block are kept where the format can hold

@@ -4,10 +4,10 @@ import runpy
 
 import jax
 import pytest
+from reference import chain_weights
 
 from jaxsr import build, build_toolchain, checkpoint
 from jaxsr.models.toolbox import PUBLISHED, Toolbox
-from jaxsr.models.toolchain_agent import ToolchainAgent, zero_carry
 from jaxsr.types import UserError
 
 
@@ -22,11 +22,7 @@ def boxes(tmp_path_factory):
     checkpoint.save_weights(folder / "gap.safetensors", {"params": gap}, card)
     single = {"network": {"name": "tool_small"}}
     checkpoint.save_weights(folder / "one.safetensors", {"params": held["tool01"]}, single)
-    agent = ToolchainAgent()
-    inputs = jax.numpy.zeros((1, 1, 63, 63, 3)), jax.numpy.zeros((1, 1, 12)), zero_carry(1)
-    drawn = agent.init(jax.random.key(0), *inputs)
-    card = {"network": {"name": "toolchain_agent", "tools": 12}}
-    checkpoint.save_weights(folder / "agent.safetensors", drawn, card)
+    chain_weights.agent(folder / "agent.safetensors", tools=12)
     return folder
 
 
@@ -63,6 +59,7 @@ CASES = [
         "policy.estimator.name = 'ga' .*'gae'",
     ),
     ("rl_restore_a2c", ("box",), {"data.transform.size": 32}, "63 pixels, not 32"),
+    ("rl_restore_joint", ("box",), {"agent.source": ""}, "agent.source is empty: name the agent"),
     ("rl_restore_joint", ("box", "one"), {}, "agent for 12 tools .* the box has 13"),
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from jaxsr.metrics.segmentation import confusion_matrix, mean_iou, pixel_accurac
 from jaxsr.ops.resize import imresize, modcrop
 
 FOLDER = Path(jaxsr.__file__).parent / "pretrained"
-NAMES = ("rl_restore_a2c", "rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
+NAMES = ("rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
 LIMIT = 8_000_000
 
 
@@ -40,7 +40,6 @@ def test_every_shipped_file_is_listed_here_with_a_card():
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("rl_restore_a2c", 87_914),
         ("rl_restore_tools", 436_068),
         ("segmenter", 1_422_224),
         ("sftnet", 1_833_763),

@@ -28,9 +28,11 @@ class ToolchainAgent(nn.Module):
     tools: n, of the box
     value: a second linear layer gives V of each state (for policy gradients)
     start: `paper`: kernels of the trunk truncated normal of sqrt(2/(k²·outputs)), linear layers normal
-           of 0.001, the LSTM's kernel uniform (Glorot); `policy`: the linear layer of the trunk
-           orthogonal with gain sqrt(2) and the heads with 0.01, since 0.001 makes the image vanish next
-           to the one-hot. Biases 0.
+           of 0.001, the LSTM's kernel uniform (Glorot). `policy`, since that makes the image vanish
+           next to the one-hot: kernels of the trunk normal of sqrt(2/(k²·inputs)), those of the first
+           layer 10 times as large and without their mean over space, so that noise and blur show and
+           brightness does not; the linear layer orthogonal with gain sqrt(2), the heads with 0.01.
+           Biases 0.
     pool:  the trunk's last map is max-pooled to 4×4, so that images of any size from 49 pixels are
            taken; at 63 pixels it changes nothing
 
@@ -57,10 +59,11 @@ class ToolchainAgent(nn.Module):
         small = _starts(self.start)
         x = images.reshape(steps * batch, height, width, channels)
         for index, (features, size, zeros) in enumerate(_TRUNK, start=1):
-            x = nn.relu(_strided(features, size, zeros, f"l{index}", self.dtype)(x))
+            draw = small["first" if index == 1 else "trunk"]
+            x = nn.relu(_strided(features, size, zeros, f"l{index}", self.dtype, draw)(x))
         x = pooled(x) if self.pool else x
         x = x.reshape(steps * batch, -1)
-        x = nn.relu(_linear(FEATURES, small["trunk"], "l7", self.dtype)(x))
+        x = nn.relu(_linear(FEATURES, small["linear"], "l7", self.dtype)(x))
         seen = jnp.concatenate([x.reshape(steps, batch, -1), previous.astype(x.dtype)], -1)
         cell, outputs = LSTM(HIDDEN, self.dtype, name="lstm"), []
         for step in range(steps):  # unrolled: three steps, and a loop is slow on a CPU
@@ -138,19 +141,51 @@ def check_size(height: int, width: int, *, pool: bool) -> None:
 
 def _starts(name: str) -> dict[str, Callable[..., Any]]:
     normal, orthogonal = nn.initializers.normal, nn.initializers.orthogonal
+    variance = nn.initializers.variance_scaling
     if name not in ("paper", "policy"):
         raise ValueError(f"an agent starts as in the paper or for a policy, not {name!r}.")
     if name == "paper":
-        return {"trunk": normal(0.001), "head": normal(0.001)}
-    return {"trunk": orthogonal(2**0.5), "head": orthogonal(0.01)}
+        return {
+            "first": _fan_out,
+            "trunk": _fan_out,
+            "linear": normal(0.001),
+            "head": normal(0.001),
+        }
+    return {
+        "first": _without_mean(variance(200.0, "fan_in", "normal")),
+        "trunk": variance(2.0, "fan_in", "normal"),
+        "linear": orthogonal(2**0.5),
+        "head": orthogonal(0.01),
+    }
 
 
-def _strided(features: int, size: int, zeros: tuple[int, int], name: str, dtype: Any) -> nn.Conv:
-    """A convolution of stride 2; its start counts the outputs, as the reference does, not the inputs."""
-    deviation = (2 / (size * size * features)) ** 0.5
+def _without_mean(draw: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Kernels whose mean over space is 0: they see no brightness."""
+
+    def made(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
+        kernel = draw(key, shape, dtype)
+        return kernel - kernel.mean((0, 1), keepdims=True)
+
+    return made
+
+
+def _fan_out(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
+    """Truncated normal of sqrt(2/(k²·outputs)): the reference counts the outputs, not the inputs."""
+    deviation = (2 / (shape[0] * shape[1] * shape[3])) ** 0.5
+    return nn.initializers.truncated_normal(deviation, lower=-2.0, upper=2.0)(key, shape, dtype)
+
+
+def _strided(
+    features: int,
+    size: int,
+    zeros: tuple[int, int],
+    name: str,
+    dtype: Any,
+    draw: Callable[..., Any],
+) -> nn.Conv:
+    """A convolution of stride 2."""
     return nn.Conv(
-        features, (size, size), strides=(2, 2), padding=(zeros, zeros),
-        kernel_init=nn.initializers.truncated_normal(deviation, lower=-2.0, upper=2.0),
+        features, (size, size), strides=(2, 2), padding=(zeros, zeros), kernel_init=draw,
         bias_init=nn.initializers.zeros, dtype=dtype, param_dtype=jnp.float32, name=name,
     )  # fmt: skip
 

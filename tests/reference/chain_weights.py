@@ -16,12 +16,12 @@ def tool(path, seed=0):
     return str(path)
 
 
-def agent(path, *, stops=False):
-    """Writes an agent for one tool that always takes it, or always stops; gives the path as text."""
-    module = ToolchainAgent(tools=1)
+def agent(path, *, stops=False, tools=1):
+    """Writes an agent that always takes the first tool, or always stops; gives the path as text."""
+    module = ToolchainAgent(tools=tools)
     drawn = module.init(
-        jax.random.key(0), jnp.zeros((1, 1, 63, 63, 3)), jnp.zeros((1, 1, 1)), zero_carry(1)
+        jax.random.key(0), jnp.zeros((1, 1, 63, 63, 3)), jnp.zeros((1, 1, tools)), zero_carry(1)
     )
-    drawn["params"]["q"]["bias"] = jnp.array([0.0, 9.0] if stops else [9.0, 0.0])
-    checkpoint.save_weights(path, drawn, {"network": {"name": "toolchain_agent", "tools": 1}})
+    drawn["params"]["q"]["bias"] = 9.0 * jax.nn.one_hot(tools if stops else 0, tools + 1)
+    checkpoint.save_weights(path, drawn, {"network": {"name": "toolchain_agent", "tools": tools}})
     return str(path)
