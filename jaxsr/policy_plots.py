@@ -83,7 +83,13 @@ def curves(
             for number, run in enumerate(kept):
                 label = f"{name} ({len(kept)} runs)" if number == 0 else None
                 axes.plot(
-                    run["steps"], run["gain"], color=f"C{place}", lw=1.2, alpha=0.8, label=label
+                    run["steps"],
+                    run["gain"],
+                    color=f"C{place}",
+                    marker=".",
+                    lw=1.2,
+                    alpha=0.8,
+                    label=label,
                 )
         for place, (name, value) in enumerate(lines.items()):
             style = ("--", ":", "-.", (0, (5, 1)))[place % 4]

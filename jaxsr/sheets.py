@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ def sheet(rows: Sequence[Sequence[Cell]], *, height: int) -> np.ndarray:
     compared. A column is as wide as its widest picture or text. Without rows the page is an empty
     margin.
     """
-    font = ImageFont.load_default(FONT)
+    font = _font()
     fitted = [[_fit(cell.image, height) for cell in row] for row in rows]
     widths = [
         max(
@@ -45,6 +46,13 @@ def sheet(rows: Sequence[Sequence[Cell]], *, height: int) -> np.ndarray:
             draw.text((left + 1, top + height + 3), cell.text, fill="black", font=font)
             left += width + GAP
     return np.asarray(page)
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib; Pillow's own font has no σ and no –."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", FONT)
 
 
 def busiest(difference: np.ndarray, side: int) -> tuple[int, int]:
