@@ -14,8 +14,9 @@ through it and may stay (scripts/compare_policies.py). Presets are joined by com
 
 Obtained: not yet a policy that looks at its image. 600 updates of batch 32 with `bsds500` and the shipped
 tools end at one constant chain (72 held-out patches: +2.46 dB with 11-11-11, +3.26 dB with 6-6-6), and so do
-500 at rates of 2e-4 to 2e-3 with a privileged critic and normalised advantages. The activations of the trunk
-grow to means above 80 and saturate the LSTM, so that scores differ by less than 0.001 between images.
+390 to 590 updates at rates of 2e-4 to 2e-3 with normalised advantages, most with a privileged critic. The
+activations of the trunk grow to means above 80 and saturate the LSTM, so that scores differ by 0.001 or less
+between images.
 
 Differences from the paper
 1. A2C with λ = 0.95 and γ = 0.99 in the place of DQN; the agent starts as `policy` says in ToolchainAgent,

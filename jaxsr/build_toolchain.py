@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxsr import build_chain, evaluate_chains
 from jaxsr.algorithms.bank import Bank, compute_all, sorted_blocks
@@ -195,10 +194,8 @@ def joint_training(
             f"config.networks.toolbox.families is {', '.join(section['families'])}, and the tools of "
             f"config.toolbox.sources are {', '.join(held.families)}: name those."
         )
-    made = network(section, "networks.toolbox", dtype=jnp.float32)
-    started = made._replace(init=lambda key, *rows: {"params": held.weights})
     algorithm = joint(
-        toolbox=started, agent=apply,
+        weights=held.weights, agent=apply,
         optimiser=optimiser(config["optimisers"]["toolbox"], "optimisers.toolbox"),
         **environment(config, rules, held),
     )  # fmt: skip

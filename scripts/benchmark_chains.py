@@ -25,14 +25,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from benchmark_report import cores, machine
 
 from jaxsr.algorithms.bank import Bank, compute_all, sorted_blocks
+from jaxsr.algorithms.policy import Terms, policy_gradient
 from jaxsr.algorithms.toolchain import Agent, Rules, rollout, sampled
+from jaxsr.build_method import network
 from jaxsr.checkpoint import write_text
+from jaxsr.losses import policy
 from jaxsr.models import toolbox
 from jaxsr.models.toolchain_agent import ToolchainAgent, zero_carry
-from jaxsr.sections import call
 from jaxsr.state import step_key
 from jaxsr.types import Tree, UserError
 
@@ -58,22 +61,14 @@ def calls(
     module: ToolchainAgent, params: Tree, weights: Tree, bank: Bank, lq: Any, hq: Any
 ) -> dict[str, tuple[Callable[[], Any], int | None]]:
     """{"chains" and "update": (a call that waits, bytes of its program)} of one bank."""
-    build = importlib.import_module("jaxsr.build_toolchain")
-    policy, algorithm = build.policy, build.policy_gradient
-    optax = importlib.import_module("optax")
-    made = algorithm(
-        agent=build.network(
-            {"name": "toolchain_agent", "tools": module.tools, "value": True, "start": "policy"},
-            "agent", dtype=jnp.float32,
+    section = {"name": "toolchain_agent", "tools": module.tools, "value": True, "start": "policy"}
+    made = policy_gradient(
+        agent=network(section, "agent", dtype=jnp.float32), carry=zero_carry, critic=None, rules=RULES,
+        bank=bank, tools=module.tools, optimisers={"agent": optax.adam(1e-3)},
+        terms=Terms(
+            policy.gae(decay=0.95, normalise=False), policy.entropy, policy.weighted_mean,
+            lambda step: 0.01, value_weight=0.5, reward_scale=0.3, discount=0.99, all_action=False,
         ),
-        carry=zero_carry, critic=None, rules=RULES, bank=bank, tools=module.tools,
-        terms=call(
-            build.terms, {
-                "value_weight": 0.5, "reward_scale": 0.3, "discount": 0.99, "all_action": False
-            }, "policy",
-            estimate=policy.gae(decay=0.95, normalise=False), bonus=lambda step: 0.01,
-        ),
-        optimisers={"agent": optax.adam(1e-3)},
     )  # fmt: skip
     batch = {"lq": lq, "hq": hq}
     state = made.init(step_key(0, 0), batch)

@@ -26,7 +26,7 @@ import numpy as np
 
 from jaxsr import build_chain, checkpoint, evaluate_chains, logs, policy_plots
 from jaxsr.algorithms.bank import sorted_blocks
-from jaxsr.algorithms.toolchain import Agent, Rules, greedy, rollout, shown
+from jaxsr.algorithms.toolchain import Agent, Rules, greedy, psnr, rollout, shown
 from jaxsr.data.distorted_sets import HELD_OUT, Pairs, evaluation_set, fingerprint
 from jaxsr.data.distortions import degrade
 from jaxsr.data.images import write_png
@@ -98,7 +98,7 @@ def all_scores(held: build_chain.Box, pairs: Pairs, folder: Path) -> np.ndarray:
 
     table = all_chains.score_all(
         held.functions, held.weights, evaluate_chains.unit(pairs.lq),
-        evaluate_chains.unit(pairs.hq), steps=STEPS, report=report,
+        evaluate_chains.unit(pairs.hq), steps=STEPS, score=psnr, report=report,
     )  # fmt: skip
     with in_one_move(path) as part, part.open("wb") as out:
         np.savez_compressed(out, psnr=table)
@@ -123,8 +123,8 @@ def play(held: build_chain.Box, source: str, sets: Mapping[str, Pairs]) -> dict[
     found = {}
     for severity, pairs in sets.items():
         lq, hq = (jnp.asarray(evaluate_chains.unit(x)) for x in (pairs.lq, pairs.hq))
-        held_back, gain = jax.device_get(run(variables, held.weights, lq, hq))
-        found[severity] = Found(held_back["actions"], gain, held_back)
+        seen, gain = jax.device_get(run(variables, held.weights, lq, hq))
+        found[severity] = Found(seen["actions"], gain, seen)
     return found
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import jaxsr
-from jaxsr import build_method, outdoor, protocols
+from jaxsr import build_chain, build_method, evaluate_chains, outdoor, protocols
+from jaxsr.data.distorted_sets import HELD_OUT, band_set
 from jaxsr.data.images import read_image
-from jaxsr.data.sources import labelled, load
+from jaxsr.data.sources import labelled, load, photographs
 from jaxsr.data.transforms import segmentation_pair
 from jaxsr.metrics.segmentation import confusion_matrix, mean_iou, pixel_accuracy
 from jaxsr.ops.resize import imresize, modcrop
@@ -68,6 +69,19 @@ def test_parent_reaches_its_floor_on_set5(shared):
     printed = re.search(r"\| sftnet_psnr \| +([\d.]+)", (FOLDER / "sftnet_psnr.md").read_text())
     # the card was written on another day, perhaps another processor: float32 convolutions differ
     assert mean == pytest.approx(float(printed.group(1)), abs=2e-3)
+
+
+def test_denoising_tools_have_the_gains_of_their_card_on_their_own_bands():
+    """A box in another order would lose several dB of them."""
+    box = build_chain.box(["pretrained:rl_restore_tools"])
+    photos = load(photographs(names=HELD_OUT))
+    for tool, wanted in ((4, 1.02), (5, 4.37), (6, 7.12), (7, 7.41)):
+        pairs = band_set(tool, photos, count=24)
+        lq, hq = (evaluate_chains.unit(side) for side in (pairs.lq, pairs.hq))
+        made = box.functions[tool](box.weights[f"tool{tool + 1:02d}"], lq)
+        gain = evaluate_chains.psnr(np.asarray(made), hq) - evaluate_chains.psnr(lq, hq)
+        # the JPEG library of another machine may change single pixels of the patches
+        assert gain.mean() == pytest.approx(wanted, abs=0.05), box.names[tool]
 
 
 def test_sftnet_uses_its_prior():

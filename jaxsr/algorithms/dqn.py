@@ -1,5 +1,6 @@
 """Deep Q-learning over tool chains, RL-Restore's own method: whole episodes, a replay inside the state."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,11 +10,12 @@ import optax
 from jaxsr import state as states
 from jaxsr.algorithms.bank import Bank
 from jaxsr.algorithms.toolchain import (
-    Agent,
     Chains,
+    Choose,
     Rules,
     greedy,
     mostly_greedy,
+    player,
     rollout,
     shown,
     totals,
@@ -126,7 +128,7 @@ def episode_loss(errors: jax.Array, lengths: jax.Array) -> jax.Array:
 def dqn(
     *,
     agent: Network,
-    carry,
+    carry: Callable[[int], Tree],
     rules: Rules,
     bank: Bank,
     tools: int,
@@ -142,18 +144,17 @@ def dqn(
     Source: yuke93/RL-Restore dd1463d, dqn.py and replay_memory.py.
     """
 
-    def bound(variables: Tree, *inputs: jax.Array) -> tuple[dict[str, jax.Array], Tree]:
-        return agent.apply(variables, *inputs, train=False)[0]
-
-    player = Agent(bound, carry)
+    actor = player(agent, carry)
 
     def values(params: Tree, images: jax.Array, previous: jax.Array) -> jax.Array:
-        found, _ = bound({"params": params}, images, previous, carry(images.shape[1]))
+        found, _ = actor.apply({"params": params}, images, previous, carry(images.shape[1]))
         return found["logits"]
 
-    def act(key: jax.Array, choose, params: Tree, frozen: Tree, rules: Rules, lq, hq) -> Chains:
+    def act(
+        key: jax.Array, choose: Choose, params: Tree, frozen: Tree, rules: Rules, lq, hq
+    ) -> Chains:
         return rollout(
-            key, player, {"params": params}, choose, rules, bank, frozen["tools"], lq, hq, tools=tools
+            key, actor, {"params": params}, choose, rules, bank, frozen["tools"], lq, hq, tools=tools
         )  # fmt: skip
 
     def init(key: jax.Array, batch: Batch) -> State:

@@ -10,7 +10,7 @@ from jaxsr import state as states
 from jaxsr.algorithms.bank import Bank
 from jaxsr.algorithms.toolchain import Agent, Rules, greedy, rollout, shown, totals
 from jaxsr.state import State
-from jaxsr.types import Algorithm, Batch, Metrics, Network, Tree
+from jaxsr.types import Algorithm, Batch, Metrics, Tree
 
 
 def uses(actions: jax.Array, tools: int) -> jax.Array:
@@ -20,7 +20,7 @@ def uses(actions: jax.Array, tools: int) -> jax.Array:
 
 def joint(
     *,
-    toolbox: Network,
+    weights: Tree,
     agent: Callable[..., tuple[dict[str, jax.Array], Tree]],
     carry: Callable[[int], Tree],
     rules: Rules,
@@ -33,7 +33,7 @@ def joint(
 
     A tool that was not used is left as it is, its moments too. Chains that stop at once add nothing.
 
-    toolbox: the network of all tools, `toolbox` in the state
+    weights: of the tools, {name: parameters}, to begin with; `toolbox` in the state
     agent:   (variables, images, previous, carry) -> ({"logits"}, carry), with frozen["agent"]
     carry, rules, bank, tools: the environment
     Source: arXiv:1804.03312, Algorithm 1 (no code was released).
@@ -45,9 +45,8 @@ def joint(
         )  # fmt: skip
 
     def init(key: jax.Array, batch: Batch) -> State:
-        rows = jnp.zeros((tools, *batch["lq"].shape[1:]))
-        drawn = toolbox.init(states.stream(key, "toolbox"), rows)
-        return states.create({"toolbox": drawn}, {"toolbox": optimiser})
+        del key, batch  # nothing is drawn, and tools take any size
+        return states.create({"toolbox": {"params": weights}}, {"toolbox": optimiser})
 
     def step(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> tuple[State, Metrics]:
         params, lq, hq = state.params["toolbox"], batch["lq"], batch["hq"]

@@ -16,6 +16,7 @@ from jaxsr.algorithms.toolchain import (
     Rules,
     greedy,
     masked,
+    player,
     psnr,
     rollout,
     sampled,
@@ -75,15 +76,12 @@ def policy_gradient(
     Source: Williams 1992; Mnih et al., arXiv:1602.01783; Ciosek and Whiteson, arXiv:1706.05374 (all actions).
     """
 
-    def bound(variables: Tree, *inputs: jax.Array) -> tuple[dict[str, jax.Array], Tree]:
-        return agent.apply(variables, *inputs, train=False)[0]
-
-    player = Agent(bound, carry)
+    actor = player(agent, carry)
 
     def act(key: jax.Array, choose, params: Tree, frozen: Tree, lq, hq) -> Chains:
         variables = {"params": params["agent"]}
         return rollout(
-            states.stream(key, "policy"), player, variables, choose, rules, bank, frozen["tools"],
+            states.stream(key, "policy"), actor, variables, choose, rules, bank, frozen["tools"],
             lq, hq, tools=tools,
         )  # fmt: skip
 
@@ -92,7 +90,7 @@ def policy_gradient(
         inputs = lq[None], jnp.zeros((1, len(lq), tools)), carry(len(lq))
         drawn = {"agent": agent.init(states.stream(key, "agent"), *inputs)}
         if critic is not None:
-            found, _ = jax.eval_shape(bound, drawn["agent"], *inputs)
+            found, _ = jax.eval_shape(actor.apply, drawn["agent"], *inputs)
             fake = jnp.zeros(found["memory"].shape), jnp.zeros((1, len(lq), 5))
             drawn["critic"] = critic.init(states.stream(key, "critic"), *fake)
         return states.create(drawn, optimisers)
@@ -110,7 +108,7 @@ def policy_gradient(
 
     def objective(params: Tree, state: State, chains: Chains, gains, batch: Batch):
         count = chains.actions.shape[1]
-        found, _ = bound(
+        found, _ = actor.apply(
             {"params": params["agent"]}, chains.images[:-1], chains.previous, carry(count)
         )
         logs = jax.nn.log_softmax(masked(found["logits"], chains.legal))
@@ -141,7 +139,7 @@ def policy_gradient(
         metrics, gains = totals(chains, tools), None
         if terms.all_action:
             variables = {"params": state.params["agent"]}
-            rewards, following = successors(player, variables, bank, frozen["tools"], chains, batch)
+            rewards, following = successors(actor, variables, bank, frozen["tools"], chains, batch)
             gains = terms.reward_scale * rewards + terms.discount * following
             lost = rewards.max(-1) - chains.rewards
             alive = chains.alive[:-1].astype(jnp.float32)

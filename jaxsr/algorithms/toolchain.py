@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsr.algorithms.bank import Bank
-from jaxsr.types import Tree
+from jaxsr.types import Network, Tree
 
 # (key, scores [b,n+1], legal [b,n+1]) -> actions [b]
 Choose = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -79,6 +79,15 @@ class Agent(NamedTuple):
 
     apply: Callable[..., tuple[dict[str, jax.Array], Tree]]
     start: Callable[[int], Tree]
+
+
+def player(network: Network, carry: Callable[[int], Tree]) -> Agent:
+    """A network as the agent of rollouts; carry: b -> its memory at the start."""
+
+    def apply(variables: Tree, *inputs: jax.Array) -> tuple[dict[str, jax.Array], Tree]:
+        return network.apply(variables, *inputs, train=False)[0]
+
+    return Agent(apply, carry)
 
 
 def psnr(images: jax.Array, truth: jax.Array) -> jax.Array:

@@ -26,6 +26,7 @@ def score_all(
     hq: np.ndarray,
     *,
     steps: int,
+    score: Callable[[jax.Array, jax.Array], jax.Array],
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """PSNR in dB of every patch after every chain: float32 [a, …, a, n] with `steps` axes of a = tools + 1.
@@ -35,16 +36,14 @@ def score_all(
     tools, 157 for twelve tools and three steps.
 
     lq, hq: float32 [n,h,w,c] in [0, 1]; weights {name: parameters} in the order of the tools
+    score: (images, truth) -> PSNR in dB [n]
     report: (calls done, calls in all)
     """
     count = len(tools)
     held = [weights[name] for name in sorted(weights)]
     applied = [jax.jit(tool) for tool in tools]
 
-    @jax.jit
-    def score(images: jax.Array, truth: jax.Array) -> jax.Array:
-        return -10 * jnp.log10(jnp.square(images - truth).mean((1, 2, 3)) + 1e-10)
-
+    score = jax.jit(score)
     truth, done, total = jnp.asarray(hq), 0, sum(count**k for k in range(steps))
 
     def below(images: jax.Array, left: int) -> np.ndarray:

@@ -8,7 +8,6 @@ from algorithms import toy_chains as toys
 
 from jaxsr.algorithms.joint import joint, uses
 from jaxsr.state import step_key
-from jaxsr.types import Network
 
 
 def choose(first, second):
@@ -25,9 +24,8 @@ def choose(first, second):
 
 
 def method(agent, optimiser, *, weights):
-    box = Network(lambda key, rows: {"params": weights}, None)
     return joint(
-        toolbox=box, agent=agent, carry=toys.carry, rules=toys.RULES, bank=toys.BANK,
+        weights=weights, agent=agent, carry=toys.carry, rules=toys.RULES, bank=toys.BANK,
         tools=toys.TOOLS, optimiser=optimiser,
     )  # fmt: skip
 
