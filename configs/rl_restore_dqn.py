@@ -44,11 +44,13 @@ def get_config(preset: str = "") -> ConfigDict:
         "agent": {
             "name": "toolchain_agent", "tools": 12, "value": False, "start": "policy", "pool": False,
             "weights": "",
-        }
+        },
+        "levels": {"name": "levels_head", "weights": ""},
     }  # fmt: skip
     config.replay = {
         "episodes": 1024, "warm": 128, "sample": 32, "updates": 2, "target_every": 40,
         "discount": 0.99, "first": 1.0, "last": 0.1, "decay": 75, "length_biased": True,
+        "levels_weight": 10.0,
     }  # fmt: skip
     config.optimisers = {
         "agent": {
@@ -56,6 +58,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "rate": {"name": "linear", "peak": 1e-3, "steps": 150, "final": 0.0},
         }
     }  # fmt: skip
+    config.optimisers.levels = config.optimisers.agent.to_dict()
     config.data = {
         "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {
@@ -105,8 +108,9 @@ def bsds500(config: ConfigDict) -> None:
 def last(config: ConfigDict, steps: int) -> None:
     """The length of a run; the rate falls over its updates, ε over its first half."""
     config.train.steps, config.replay.decay = steps, steps // 2
-    if config.optimisers.agent.rate.name == "linear":
-        config.optimisers.agent.rate.steps = steps * config.replay.updates
+    for each in config.optimisers.values():
+        if each.rate.name == "linear":
+            each.rate.steps = steps * config.replay.updates
 
 
 def paper(config: ConfigDict) -> None:
@@ -120,6 +124,8 @@ def paper(config: ConfigDict) -> None:
     config.data.transform.factors = (2, 3, 4)
     config.data.batch, config.toolbox.block = 32, 16
     config.networks.agent.start = "paper"
+    config.replay.levels_weight = 0.0
+    del config.networks.levels, config.optimisers.levels
     config.replay.episodes, config.replay.warm, config.replay.updates = 20_000, 1667, 24
     config.replay.target_every = 2500
     # 10^6 steps of the environment are 250,000 updates

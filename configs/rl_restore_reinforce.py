@@ -43,12 +43,14 @@ def get_config(preset: str = "") -> ConfigDict:
         "agent": {
             "name": "toolchain_agent", "tools": 12, "value": True, "start": "policy", "pool": False,
             "weights": "",
-        }
+        },
+        "levels": {"name": "levels_head", "weights": ""},
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "reinforce", "baseline": "value", "normalise": False},
         "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.003},
-        "value_weight": 0.5, "reward_scale": 0.3, "discount": 0.99, "all_action": False,
+        "value_weight": 0.5, "levels_weight": 10.0, "reward_scale": 0.3, "discount": 0.99,
+        "all_action": False,
     }  # fmt: skip
     config.optimisers = {
         "agent": {
@@ -56,6 +58,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "rate": {"name": "linear", "peak": 1e-3, "steps": 150, "final": 0.0},
         }
     }  # fmt: skip
+    config.optimisers.levels = config.optimisers.agent.to_dict()
     config.data = {
         "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {
@@ -102,7 +105,9 @@ def bsds500(config: ConfigDict) -> None:
 
 def last(config: ConfigDict, updates: int) -> None:
     """The length of a run, and of the schedules with it."""
-    config.train.steps = config.policy.bonus.steps = config.optimisers.agent.rate.steps = updates
+    config.train.steps = config.policy.bonus.steps = updates
+    for each in config.optimisers.values():
+        each.rate.steps = updates
 
 
 def paper(config: ConfigDict) -> None:

@@ -31,6 +31,7 @@ from jaxsr.models.fsrcnn import FSRCNN
 from jaxsr.models.idn import IDN
 from jaxsr.models.lapsrn import LapSRN, MSLapSRN
 from jaxsr.models.legacy_srresnet import LegacySRResNet
+from jaxsr.models.levels_head import LevelsHead
 from jaxsr.models.msrresnet import MSRResNet
 from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
 from jaxsr.models.prior_net import PriorNet, Trunk
@@ -56,6 +57,7 @@ NETWORKS = {
     "idn": IDN,
     "lapsrn": LapSRN,
     "legacy_srresnet": LegacySRResNet,
+    "levels_head": LevelsHead,
     "mslapsrn": MSLapSRN,
     "msrresnet": MSRResNet,
     "outdoor_scene_seg": OutdoorSceneSeg,

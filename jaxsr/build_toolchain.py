@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import optax
 
 from jaxsr import build_chain, evaluate_chains
 from jaxsr.algorithms.bank import Bank, compute_all, sorted_blocks
@@ -17,7 +18,7 @@ from jaxsr.data.distorted_sets import evaluation_set
 from jaxsr.losses import policy
 from jaxsr.models.toolchain_agent import check_size, zero_carry
 from jaxsr.sections import call, pick, rest
-from jaxsr.types import Algorithm, Tree, UserError
+from jaxsr.types import Algorithm, Network, Tree, UserError
 
 REQUIRED = ("environment", "toolbox")
 OPTIONAL = ("agent", "policy", "replay")
@@ -91,20 +92,14 @@ def policy_method(
     config: Mapping[str, Any], rules: Rules, held: build_chain.Box
 ) -> tuple[Algorithm, Tree]:
     """REINFORCE and A2C."""
-    section, dtype = config["policy"], pick(DTYPES, config["precision"], "precision")
-    names = ("agent", "critic")
-    for name in config["networks"]:
-        pick(dict.fromkeys(names), name, "networks")
+    section = config["policy"]
     player = agent_section(config, len(held.functions))
     if section["all_action"] and (not player["value"] or config["toolbox"]["bank"] != "all"):
         raise UserError(
             "config.policy.all_action needs the agent's own value and all results of the tools: set "
             "config.networks.agent.value and config.toolbox.bank=all."
         )
-    nets = {
-        name: network(each, f"networks.{name}", dtype=dtype)
-        for name, each in config["networks"].items()
-    }
+    nets, movers = trained(config, ("agent", "critic", "levels"))
     made = call(
         terms, rest(section, "estimator", "bonus"), "policy",
         estimate=call(
@@ -116,22 +111,34 @@ def policy_method(
             rest(section["bonus"], "name"), "policy.bonus",
         ),
     )  # fmt: skip
-    movers = {name: optimiser(config["optimisers"][name], f"optimisers.{name}") for name in nets}
     algorithm = policy_gradient(
-        agent=nets["agent"], critic=nets.get("critic"), terms=made, optimisers=movers,
+        agent=nets["agent"], critic=nets.get("critic"), levels=nets.get("levels"), terms=made, optimisers=movers,
         **environment(config, rules, held),
     )  # fmt: skip
     return algorithm, {"tools": held.weights}
 
 
+def trained(
+    config: Mapping[str, Any], names: Sequence[str]
+) -> tuple[dict[str, Network], dict[str, optax.GradientTransformation]]:
+    """The networks of a config, each one of `names`, and their optimisers."""
+    dtype, nets, movers = pick(DTYPES, config["precision"], "precision"), {}, {}
+    for name, section in config["networks"].items():
+        pick(dict.fromkeys(names), name, "networks")
+        pick(config["optimisers"], name, "optimisers")
+        nets[name] = network(section, f"networks.{name}", dtype=dtype)
+        movers[name] = optimiser(config["optimisers"][name], f"optimisers.{name}")
+    return nets, movers
+
+
 def terms(
-    *, estimate: Any, bonus: Any, value_weight: float, reward_scale: float, discount: float,
-    all_action: bool,
+    *, estimate: Any, bonus: Any, value_weight: float, levels_weight: float, reward_scale: float,
+    discount: float, all_action: bool,
 ) -> Terms:  # fmt: skip
     """The section `policy` with the formulas of `jaxsr.losses.policy`."""
     return Terms(
-        estimate, policy.entropy, policy.weighted_mean, bonus, value_weight, reward_scale, discount,
-        all_action,
+        estimate, policy.entropy, policy.weighted_mean, bonus, value_weight, levels_weight, reward_scale,
+        discount, all_action,
     )  # fmt: skip
 
 
@@ -147,11 +154,10 @@ def q_learning(
         )
     size = config["data"]["transform"]["size"]
     check_memory(settings.episodes, rules.steps, size, memory_bytes())
-    section = agent_section(config, len(held.functions))
-    made = network(section, "networks.agent", dtype=pick(DTYPES, config["precision"], "precision"))
+    agent_section(config, len(held.functions))
+    nets, movers = trained(config, ("agent", "levels"))
     algorithm = dqn(
-        agent=made, settings=settings,
-        optimiser=optimiser(config["optimisers"]["agent"], "optimisers.agent"),
+        agent=nets["agent"], levels=nets.get("levels"), settings=settings, optimisers=movers,
         **environment(config, rules, held),
     )  # fmt: skip
     return algorithm, {"tools": held.weights}

@@ -63,11 +63,12 @@ def calls(
     """{"chains" and "update": (a call that waits, bytes of its program)} of one bank."""
     section = {"name": "toolchain_agent", "tools": module.tools, "value": True, "start": "policy"}
     made = policy_gradient(
-        agent=network(section, "agent", dtype=jnp.float32), carry=zero_carry, critic=None, rules=RULES,
-        bank=bank, tools=module.tools, optimisers={"agent": optax.adam(1e-3)},
+        agent=network(section, "agent", dtype=jnp.float32), carry=zero_carry, critic=None, levels=None,
+        rules=RULES, bank=bank, tools=module.tools, optimisers={"agent": optax.adam(1e-3)},
         terms=Terms(
             policy.gae(decay=0.95, normalise=False), policy.entropy, policy.weighted_mean,
-            lambda step: 0.01, value_weight=0.5, reward_scale=0.3, discount=0.99, all_action=False,
+            lambda step: 0.01, value_weight=0.5, levels_weight=0.0, reward_scale=0.3,
+            discount=0.99, all_action=False,
         ),
     )  # fmt: skip
     batch = {"lq": lq, "hq": hq}

@@ -1,6 +1,6 @@
 """Deep Q-learning over tool chains, RL-Restore's own method: whole episodes, a replay inside the state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import optax
 
 from jaxsr import state as states
 from jaxsr.algorithms.bank import Bank
+from jaxsr.algorithms.supervised import weighted
 from jaxsr.algorithms.toolchain import (
     Chains,
     Choose,
@@ -35,6 +36,7 @@ class Settings(NamedTuple):
     discount:     γ
     first, last, decay: ε falls linearly from first to last over `decay` steps of the loop after the warm-up
     length_biased: draws an episode in proportion to its length, as the reference does
+    levels_weight: of the loss of the strengths
     """
 
     episodes: int
@@ -47,16 +49,19 @@ class Settings(NamedTuple):
     last: float
     decay: int
     length_biased: bool
+    levels_weight: float
 
 
 class Replay(NamedTuple):
     """Episodes, padded to the longest: images float16 [n,t,h,w,c] (before each step), actions uint8 [n,t],
-    rewards float32 [n,t], lengths uint8 [n] (steps taken, 0 for an empty place), count: ever written."""
+    rewards float32 [n,t], lengths uint8 [n] (steps taken, 0 for an empty place), levels float32 [n,3] (of
+    the distortions), count: ever written."""
 
     images: jax.Array
     actions: jax.Array
     rewards: jax.Array
     lengths: jax.Array
+    levels: jax.Array
     count: jax.Array
 
 
@@ -67,12 +72,13 @@ def empty(episodes: int, steps: int, shape: tuple[int, ...]) -> Replay:
         jnp.zeros((episodes, steps), jnp.uint8),
         jnp.zeros((episodes, steps), jnp.float32),
         jnp.zeros(episodes, jnp.uint8),
+        jnp.zeros((episodes, 3), jnp.float32),
         jnp.zeros([], jnp.int32),
     )
 
 
-def write(replay: Replay, chains: Chains) -> Replay:
-    """Puts chains over the oldest episodes."""
+def write(replay: Replay, chains: Chains, levels: jax.Array) -> Replay:
+    """Puts chains, and the levels [b,3] of their distortions, over the oldest episodes."""
     batch = chains.actions.shape[1]
     places = (replay.count + jnp.arange(batch)) % len(replay.lengths)
 
@@ -84,6 +90,7 @@ def write(replay: Replay, chains: Chains) -> Replay:
         put(replay.actions, chains.actions.T),
         put(replay.rewards, chains.rewards.T),
         put(replay.lengths, chains.alive[:-1].sum(0)),
+        put(replay.levels, levels),
         replay.count + batch,
     )
 
@@ -129,26 +136,27 @@ def dqn(
     *,
     agent: Network,
     carry: Callable[[int], Tree],
+    levels: Network | None,
     rules: Rules,
     bank: Bank,
     tools: int,
     settings: Settings,
-    optimiser: optax.GradientTransformation,
+    optimisers: Mapping[str, optax.GradientTransformation],
 ) -> Algorithm:
     """ε-greedy chains into a replay; updates that unroll the LSTM from zero over whole episodes.
 
     agent: the network, `agent` in the state, whose `logits` are Q values in dB; its target is
-    extra["target"], the replay extra["replay"]. Ours beyond the reference: acting is in batches, the memory
+    extra["target"], the replay extra["replay"]. levels: as in `policy.policy_gradient`; None in the paper.
+    Ours beyond the reference: acting is in batches, the memory
     moves on in exploring steps too, the reward is stored in float32, and one update is made for many
-    episodes at once. Streams: «policy» (acting), «replay» (drawing).
+    episodes at once. Streams: «policy» (acting), «replay» (drawing). Batch: lq, hq, levels [b,3] in [0, 1].
     Source: yuke93/RL-Restore dd1463d, dqn.py and replay_memory.py.
     """
 
     actor = player(agent, carry)
 
-    def values(params: Tree, images: jax.Array, previous: jax.Array) -> jax.Array:
-        found, _ = actor.apply({"params": params}, images, previous, carry(images.shape[1]))
-        return found["logits"]
+    def look(params: Tree, images: jax.Array, previous: jax.Array) -> dict[str, jax.Array]:
+        return actor.apply({"params": params}, images, previous, carry(images.shape[1]))[0]
 
     def act(
         key: jax.Array, choose: Choose, params: Tree, frozen: Tree, rules: Rules, lq, hq
@@ -160,8 +168,12 @@ def dqn(
     def init(key: jax.Array, batch: Batch) -> State:
         lq = batch["lq"]
         inputs = lq[None], jnp.zeros((1, len(lq), tools)), carry(len(lq))
-        drawn = agent.init(states.stream(key, "agent"), *inputs)
-        state = states.create({"agent": drawn}, {"agent": optimiser})
+        drawn = {"agent": agent.init(states.stream(key, "agent"), *inputs)}
+        if levels is not None:
+            found, _ = jax.eval_shape(actor.apply, drawn["agent"], *inputs)
+            fake = jnp.zeros(found["features"].shape[1:])
+            drawn["levels"] = levels.init(states.stream(key, "levels"), fake)
+        state = states.create(drawn, optimisers)
         # a copy: under donation two entries of the state must not share a buffer
         target = jax.tree.map(jnp.copy, state.params["agent"])
         replay = empty(settings.episodes, rules.steps, lq.shape[1:])._asdict()
@@ -180,24 +192,34 @@ def dqn(
         before = jax.nn.one_hot(actions[:-1], tools)
         previous = jnp.concatenate([jnp.zeros_like(before[:1]), before])
         wanted = targets(
-            rewards, values(state.extra["target"], images, previous), lengths,
+            rewards, look(state.extra["target"], images, previous)["logits"], lengths,
             discount=settings.discount,
         )  # fmt: skip
 
-        def objective(params: Tree) -> tuple[jax.Array, jax.Array]:
-            found = values(params, images, previous)
-            taken = jnp.take_along_axis(found, actions[..., None], -1)[..., 0]
-            return episode_loss(taken - wanted, lengths), taken[0].mean()
+        def objective(params: Tree) -> tuple[jax.Array, Metrics]:
+            found = look(params["agent"], images, previous)
+            taken = jnp.take_along_axis(found["logits"], actions[..., None], -1)[..., 0]
+            parts = {"Q": (1.0, episode_loss(taken - wanted, lengths))}
+            if levels is not None:
+                told = levels.apply(
+                    {"params": params["levels"]}, found["features"][0], train=False
+                )[0]
+                error = jnp.square(told - replay.levels[places]).mean()
+                parts["levels"] = (settings.levels_weight, error)
+            total, metrics = weighted(parts)
+            return total, metrics | {"loss": total, "Q first": taken[0].mean()}
 
-        (loss, value), grads = jax.value_and_grad(objective, has_aux=True)(state.params["agent"])
-        state, norms = states.update(state, "agent", grads, optimiser)
+        grads, metrics = jax.grad(objective, has_aux=True)(state.params)
+        for name, optimiser in optimisers.items():
+            state, norms = states.update(state, name, grads[name], optimiser)
+            metrics |= norms
         made = state.extra["updates"] + 1
         due = made % settings.target_every == 0
         target = jax.tree.map(
             lambda new, old: jnp.where(due, new, old), state.params["agent"], state.extra["target"]
         )
         extra = state.extra | {"target": target, "updates": made}
-        return state.replace(extra=extra), norms | {"loss": loss, "Q first": value}
+        return state.replace(extra=extra), metrics
 
     def step(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> tuple[State, Metrics]:
         warm_steps = -(-settings.warm // len(batch["lq"]))
@@ -207,7 +229,7 @@ def dqn(
             states.stream(key, "policy"), mostly_greedy(epsilon), state.params["agent"], frozen,
             rules, batch["lq"], batch["hq"],
         )  # fmt: skip
-        replay = write(Replay(**state.extra["replay"]), chains)
+        replay = write(Replay(**state.extra["replay"]), chains, batch["levels"])
         state = state.replace(extra=state.extra | {"replay": replay._asdict()})
         # until the replay is warm the updates are made and not kept: convolutions are slow under a
         # conditional on a CPU, as in a loop

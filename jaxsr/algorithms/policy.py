@@ -34,7 +34,8 @@ class Terms(NamedTuple):
     entropy:  log-probabilities [t,b,a] -> [t,b]
     mean:     (values, weights) -> Σ w·v / Σ w
     bonus:    step -> weight of the entropy
-    value_weight, reward_scale, discount: of the loss of the value; dB to units of the loss; γ
+    value_weight, levels_weight: of the loss of the value and of that of the strengths
+    reward_scale, discount: dB to units of the loss; γ
     all_action: the gradient sums over all actions instead of taking the drawn one
     """
 
@@ -43,6 +44,7 @@ class Terms(NamedTuple):
     mean: Callable[[jax.Array, jax.Array], jax.Array]
     bonus: Callable[[jax.Array], jax.Array]
     value_weight: float
+    levels_weight: float
     reward_scale: float
     discount: float
     all_action: bool
@@ -53,13 +55,14 @@ def policy_gradient(
     agent: Network,
     carry: Callable[[int], Tree],
     critic: Network | None,
+    levels: Network | None,
     rules: Rules,
     bank: Bank,
     tools: int,
     terms: Terms,
     optimisers: Mapping[str, optax.GradientTransformation],
 ) -> Algorithm:
-    """Minimises -Σ w·log π(a)·A/Σw + v·Σ w·(V - target)²/Σw - β·Σ w·H/Σw over sampled chains.
+    """Minimises -Σ w·log π(a)·A/Σw + v·Σ w·(V - target)²/Σw - β·Σ w·H/Σw + l·E over sampled chains.
 
     w is 1 where a chain is alive. The images of a chain are data: no gradient goes through tools. With
     `all_action` the first term is -Σ_a π(a)·Q(a), Q(a) = c·r(a) + γ·V(s'_a), exact at the last step.
@@ -69,10 +72,12 @@ def policy_gradient(
     critic:     a value that also sees what the agent can't: PSNR/50, steps left, the true levels. Only
                 used in training, and still unbiased, since it does not depend on the action. None: the
                 agent's own value, or 0 where it has none
+    levels:     tells the strengths of the distortions from the features of the first image, so that the
+                trunk learns to see them: E is its mean square error. None: only the rewards teach it
     rules, bank, tools: the environment; n
     terms:      formulas and weights
-    optimisers: of `agent`, and of `critic` where there is one
-    Streams: «policy» (actions). Batch: lq, hq; `levels` [b,3] in [0, 1] with a critic.
+    optimisers: of `agent`, and of `critic` and `levels` where there are such
+    Streams: «policy» (actions). Batch: lq, hq; `levels` [b,3] in [0, 1] with a critic or levels.
     Source: Williams 1992; Mnih et al., arXiv:1602.01783; Ciosek and Whiteson, arXiv:1706.05374 (all actions).
     """
 
@@ -89,8 +94,11 @@ def policy_gradient(
         lq = batch["lq"]
         inputs = lq[None], jnp.zeros((1, len(lq), tools)), carry(len(lq))
         drawn = {"agent": agent.init(states.stream(key, "agent"), *inputs)}
+        found, _ = jax.eval_shape(actor.apply, drawn["agent"], *inputs)
+        if levels is not None:
+            fake = jnp.zeros(found["features"].shape[1:])
+            drawn["levels"] = levels.init(states.stream(key, "levels"), fake)
         if critic is not None:
-            found, _ = jax.eval_shape(actor.apply, drawn["agent"], *inputs)
             fake = jnp.zeros(found["memory"].shape), jnp.zeros((1, len(lq), 5))
             drawn["critic"] = critic.init(states.stream(key, "critic"), *fake)
         return states.create(drawn, optimisers)
@@ -129,6 +137,9 @@ def policy_gradient(
         if critic is not None or "value" in found:
             error = jnp.square(value - targets)
             parts["value"] = (terms.value_weight, terms.mean(error, weights))
+        if levels is not None:
+            told = levels.apply({"params": params["levels"]}, found["features"][0], train=False)[0]
+            parts["levels"] = (terms.levels_weight, jnp.square(told - batch["levels"]).mean())
         total, metrics = weighted(parts)
         # of the numbers acted with and those computed anew: anything but rounding is a mistake
         drift = jnp.max(jnp.abs(jax.lax.stop_gradient(chosen) - chains.log_probs))

@@ -37,8 +37,8 @@ class ToolchainAgent(nn.Module):
            taken; at 63 pixels it changes nothing
 
     __call__: images [t,b,h,w,3], previous [t,b,n] (one-hot of the tool before, zeros at first and
-    after a stop), carry (c, h) each [b,50] -> ({"logits": [t,b,n+1], "memory": [t,b,50], "value": [t,b]},
-    carry). Images are 63 pixels a side without `pool`. All float32.
+    after a stop), carry (c, h) each [b,50] -> ({"logits": [t,b,n+1], "features": [t,b,32] (of the trunk),
+    "memory": [t,b,50], "value": [t,b]}, carry). Images are 63 pixels a side without `pool`. All float32.
     Raises UserError for images of another size.
     Source: yuke93/RL-Restore dd1463d, dqn.py and the graph of models/model.
     """
@@ -64,14 +64,16 @@ class ToolchainAgent(nn.Module):
         x = pooled(x) if self.pool else x
         x = x.reshape(steps * batch, -1)
         x = nn.relu(_linear(FEATURES, small["linear"], "l7", self.dtype)(x))
-        seen = jnp.concatenate([x.reshape(steps, batch, -1), previous.astype(x.dtype)], -1)
+        features = x.reshape(steps, batch, -1)
+        seen = jnp.concatenate([features, previous.astype(x.dtype)], -1)
         cell, outputs = LSTM(HIDDEN, self.dtype, name="lstm"), []
         for step in range(steps):  # unrolled: three steps, and a loop is slow on a CPU
             carry, output = cell(seen[step], carry)
             outputs.append(output)
         memory = jnp.stack(outputs)
         logits = _linear(self.tools + 1, small["head"], "q", self.dtype)(memory)
-        found = {"logits": logits.astype(jnp.float32), "memory": memory.astype(jnp.float32)}
+        found = {"logits": logits, "features": features, "memory": memory}
+        found = {name: each.astype(jnp.float32) for name, each in found.items()}
         if self.value:
             value = _linear(1, small["head"], "value", self.dtype)(memory)
             found["value"] = value[..., 0].astype(jnp.float32)

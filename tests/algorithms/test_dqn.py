@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from algorithms import toy_chains as toys
 
 from jaxsr.algorithms import dqn as q
@@ -13,14 +14,15 @@ from jaxsr.state import step_key
 FROZEN = {"tools": toys.WEIGHTS}
 SETTINGS = q.Settings(
     episodes=64, warm=32, sample=16, updates=2, target_every=10, discount=0.99, first=1.0, last=0.1,
-    decay=40, length_biased=False,
+    decay=40, length_biased=False, levels_weight=1.0,
 )  # fmt: skip
 
 
-def method(settings=SETTINGS):
+def method(*, levels=None):
+    optimisers = {"agent": optax.adam(0.05)} | ({"levels": optax.adam(0.05)} if levels else {})
     return q.dqn(
-        agent=toys.agent(value=False), carry=toys.carry, rules=toys.RULES, bank=toys.BANK,
-        tools=toys.TOOLS, settings=settings, optimiser=optax.adam(0.05),
+        agent=toys.agent(value=False), carry=toys.carry, levels=levels, rules=toys.RULES, bank=toys.BANK,
+        tools=toys.TOOLS, settings=SETTINGS, optimisers=optimisers,
     )  # fmt: skip
 
 
@@ -62,8 +64,8 @@ def chains(count, seed):
 def test_replay_is_a_ring_that_holds_what_was_played():
     replay = q.empty(8, 2, (toys.SIDE, toys.SIDE, 3))
     played = [chains(6, seed) for seed in range(2)]
-    for each in played:
-        replay = q.write(replay, each)
+    for seed, each in enumerate(played):
+        replay = q.write(replay, each, jnp.arange(18.0).reshape(6, 3) + 100 * seed)
     assert int(replay.count) == 12
     # episodes 4 to 11, of which 8 to 11 took the places of 0 to 3
     joined = {
@@ -75,6 +77,8 @@ def test_replay_is_a_ring_that_holds_what_was_played():
     np.testing.assert_array_equal(replay.actions, joined["actions"][places])
     np.testing.assert_array_equal(replay.rewards, joined["rewards"][places])
     np.testing.assert_array_equal(replay.lengths, lengths[places])
+    levels = np.concatenate([np.arange(18.0).reshape(6, 3) + 100 * seed for seed in range(2)])
+    np.testing.assert_array_equal(replay.levels, levels[places])
     images = np.concatenate([np.moveaxis(each.images[:-1], 1, 0) for each in played])[places]
     np.testing.assert_array_equal(replay.images, images.astype(np.float16))
 
@@ -113,9 +117,13 @@ def test_nothing_moves_until_the_replay_is_warm_and_the_target_follows_in_jumps(
     assert float(seen[0][1]["epsilon"]) == 1.0 and float(seen[-1][1]["epsilon"]) < 0.9
 
 
-def test_it_learns_to_mend_both_kinds_of_image():
-    made = method()
-    state = run(made, 150)[-1][0]
+@pytest.mark.parametrize("levels", [None, toys.levels()], ids=["rewards", "levels"])
+def test_it_learns_to_mend_both_kinds_of_image(levels):
+    made = method(levels=levels)
+    seen = run(made, 150)
+    state, metrics = seen[-1]
+    # the levels of the toy are random, so the best guess is their mean, with an error of their variance
+    assert levels is None or 0.05 < float(metrics["loss/levels"]) < 0.12
     held = toys.batch(64, seed=999)
     found = made.predict(step_key(0, 0), state, held, FROZEN)
     gain = psnr(found["images"][-1], held["hq"]) - psnr(held["lq"], held["hq"])

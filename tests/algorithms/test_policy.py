@@ -17,15 +17,17 @@ FROZEN = {"tools": toys.WEIGHTS}
 
 def terms(estimate, *, all_action=False, bonus=0.0, discount=0.99):
     return Terms(
-        estimate, policy.entropy, policy.weighted_mean, lambda step: bonus, 0.5, 0.3, discount, all_action
+        estimate, policy.entropy, policy.weighted_mean, lambda step: bonus, 0.5, 10.0, 0.3, discount, all_action
     )  # fmt: skip
 
 
-def method(estimate, *, value=True, critic=None, rules=toys.RULES, rate=0.05, **options):
-    optimisers = {"agent": optax.adam(rate)} | ({"critic": optax.adam(rate)} if critic else {})
+def method(
+    estimate, *, value=True, critic=None, levels=None, rules=toys.RULES, rate=0.05, **options
+):
+    nets = {"agent": toys.agent(value=value), "critic": critic, "levels": levels}
     return policy_gradient(
-        agent=toys.agent(value=value), carry=toys.carry, critic=critic, rules=rules, bank=toys.BANK,
-        tools=toys.TOOLS, terms=terms(estimate, **options), optimisers=optimisers,
+        carry=toys.carry, rules=rules, bank=toys.BANK, tools=toys.TOOLS, terms=terms(estimate, **options),
+        optimisers={name: optax.adam(rate) for name, net in nets.items() if net}, **nets,
     )  # fmt: skip
 
 
@@ -35,6 +37,7 @@ FORMS = {
     "all actions": lambda: method(GAE, all_action=True),
     "batch mean": lambda: method(policy.reinforce(baseline="batch", normalise=False), value=False),
     "critic": lambda: method(GAE, value=False, critic=toys.critic()),
+    "levels": lambda: method(GAE, levels=toys.levels()),
     "normalised": lambda: method(policy.gae(decay=0.95, normalise=True)),
     "value": lambda: method(policy.reinforce(baseline="value", normalise=False)),
 }
@@ -76,7 +79,7 @@ def test_returns_without_a_baseline_point_the_same_way():
 def test_all_action_gradient_of_one_step_is_that_of_the_expected_reward():
     rules = toys.RULES._replace(steps=1)
     plain = policy_gradient(
-        agent=toys.agent(), carry=toys.carry, critic=None, rules=rules, bank=toys.BANK,
+        agent=toys.agent(), carry=toys.carry, critic=None, levels=None, rules=rules, bank=toys.BANK,
         tools=toys.TOOLS, terms=terms(GAE, all_action=True)._replace(value_weight=0.0),
         optimisers={"agent": optax.sgd(1.0)},
     )  # fmt: skip
@@ -101,7 +104,7 @@ def test_the_sampled_gradient_is_that_of_all_actions_in_the_mean():
     moved = {}
     for kind in (True, False):
         made = policy_gradient(
-            agent=toys.agent(), carry=toys.carry, critic=None, rules=rules, bank=toys.BANK,
+            agent=toys.agent(), carry=toys.carry, critic=None, levels=None, rules=rules, bank=toys.BANK,
             tools=toys.TOOLS, terms=terms(GAE, all_action=kind)._replace(value_weight=0.0),
             optimisers={"agent": optax.sgd(1.0)},
         )  # fmt: skip
@@ -135,3 +138,22 @@ def test_same_key_same_bits_and_another_key_other_actions():
     )
     np.testing.assert_array_equal(first, second)
     assert (np.asarray(first) != np.asarray(third)).any()
+
+
+def test_the_strengths_teach_what_the_rewards_do_not():
+    """Without a reward that differs, only the loss of the strengths moves the features, and it is solved."""
+    made = method(GAE, levels=toys.levels(), rules=toys.RULES._replace(steps=1), rate=0.1)
+    frozen = {"tools": jax.tree.map(jnp.zeros_like, toys.WEIGHTS)}
+    state, seen = made.init(step_key(0, 0), toys.batch(16)), []
+    step = jax.jit(made.step)
+    for number in range(60):
+        data = toys.batch(16, seed=number)
+        bright = (data["lq"].mean((1, 2, 3)) > 0.5).astype(jnp.float32)
+        data = data | {"levels": jnp.stack([bright, 1 - bright, jnp.ones(16)], -1)}
+        state, metrics = step(step_key(0, number), state, data, frozen)
+        seen.append(float(metrics["loss/levels"]))
+    assert seen[0] > 0.25 and max(seen[-5:]) < 0.02
+    moved = (
+        made.init(step_key(0, 0), toys.batch(16)).params["agent"]["w"] - state.params["agent"]["w"]
+    )
+    assert float(jnp.abs(moved[:3, : toys.TOOLS + 1]).max()) > 0.1

@@ -22,7 +22,7 @@ from reference.random_trees import random_like  # noqa: E402
 FAMILIES, STEPS, BATCH = ("small", "large", "small"), 3, 6
 RATE = 1024.0  # so that a step is large beside the rounding of the weights that it is read from
 RULES = Rules(steps=STEPS, allow_stop=True, min_steps=0, abort_below_input=False)
-TERMS = dict(value_weight=0.5, reward_scale=0.3, discount=0.99)
+TERMS = dict(value_weight=0.5, levels_weight=0.0, reward_scale=0.3, discount=0.99)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def case():
         estimate, policy.entropy, policy.weighted_mean, lambda step: 0.01, all_action=False, **TERMS
     )
     made = policy_gradient(
-        agent=network, carry=zero_carry, critic=None, rules=RULES, bank=bank, tools=3, terms=terms,
+        agent=network, carry=zero_carry, critic=None, levels=None, rules=RULES, bank=bank, tools=3, terms=terms,
         optimisers={"agent": optax.sgd(RATE)},
     )  # fmt: skip
     player = Agent(lambda v, *arrays: module.apply(v, *arrays), zero_carry)

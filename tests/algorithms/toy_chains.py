@@ -46,8 +46,23 @@ def agent(*, value=True):
             x = jnp.concatenate([state, before, jnp.ones((len(seen), 1))], -1)
             outputs.append(x @ variables["params"]["w"])
         out = jnp.stack(outputs)
-        found = {"logits": out[..., :-1], "memory": jnp.stack(memories)}
+        found = {"logits": out[..., :-1], "features": out, "memory": jnp.stack(memories)}
         return (found | ({"value": out[..., -1]} if value else {}), state), {}
+
+    return Network(init, apply)
+
+
+def levels():
+    """Linear in the features, and a constant."""
+
+    def init(key, features):
+        del key
+        return {"params": {"w": 0.1 * jnp.ones((features.shape[-1] + 1, 3))}}
+
+    def apply(variables, features, *, train):
+        del train
+        w = variables["params"]["w"]
+        return features @ w[:-1] + w[-1], {}
 
     return Network(init, apply)
 
