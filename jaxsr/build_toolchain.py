@@ -112,7 +112,8 @@ def policy_method(
         ),
     )  # fmt: skip
     algorithm = policy_gradient(
-        agent=nets["agent"], critic=nets.get("critic"), levels=nets.get("levels"), terms=made, optimisers=movers,
+        agent=nets["agent"], critic=nets.get("critic"), levels=nets.get("levels"), terms=made,
+        optimisers=movers,
         **environment(config, rules, held),
     )  # fmt: skip
     return algorithm, {"tools": held.weights}

@@ -194,6 +194,7 @@ class TransposedConv(nn.Module):
     crop: Sequence[Sequence[int]]  # ((top, bottom), (left, right))
     bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.001)
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -209,7 +210,7 @@ class TransposedConv(nn.Module):
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         if self.bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
             y = y + bias.astype(self.dtype)
         return y
 

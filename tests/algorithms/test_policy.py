@@ -17,7 +17,8 @@ FROZEN = {"tools": toys.WEIGHTS}
 
 def terms(estimate, *, all_action=False, bonus=0.0, discount=0.99):
     return Terms(
-        estimate, policy.entropy, policy.weighted_mean, lambda step: bonus, 0.5, 10.0, 0.3, discount, all_action
+        estimate, policy.entropy, policy.weighted_mean, lambda step: bonus, value_weight=0.5,
+        levels_weight=10.0, reward_scale=0.3, discount=discount, all_action=all_action,
     )  # fmt: skip
 
 

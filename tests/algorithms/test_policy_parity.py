@@ -49,8 +49,8 @@ def case():
         estimate, policy.entropy, policy.weighted_mean, lambda step: 0.01, all_action=False, **TERMS
     )
     made = policy_gradient(
-        agent=network, carry=zero_carry, critic=None, levels=None, rules=RULES, bank=bank, tools=3, terms=terms,
-        optimisers={"agent": optax.sgd(RATE)},
+        agent=network, carry=zero_carry, critic=None, levels=None, rules=RULES, bank=bank, tools=3,
+        terms=terms, optimisers={"agent": optax.sgd(RATE)},
     )  # fmt: skip
     player = Agent(lambda v, *arrays: module.apply(v, *arrays), zero_carry)
     chains = rollout(
