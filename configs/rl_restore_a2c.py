@@ -1,7 +1,7 @@
 """RL-Restore's agent trained by A2C: it chooses tools one after the other, and is rewarded in dB.
 
     python -m jaxsr.main --config=configs/rl_restore_a2c.py             150 updates on photographs
-    python -m jaxsr.main --config=configs/rl_restore_a2c.py:bsds500     600 updates on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_a2c.py:bsds500     800 updates on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:paper       2,000,000 steps of the environment
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:all_action  the gradient sums over all actions
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:privileged  a critic that is told the truth
@@ -58,14 +58,14 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "gae", "decay": 0.95, "normalise": False},
-        "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.003},
-        "value_weight": 0.5, "levels_weight": 10.0, "reward_scale": 0.3, "discount": 0.99,
+        "bonus": {"name": "linear", "peak": 0.003, "steps": 150, "final": 0.001},
+        "value_weight": 0.5, "levels_weight": 30.0, "reward_scale": 0.1, "discount": 0.99,
         "all_action": False,
     }  # fmt: skip
     config.optimisers = {
         "agent": {
             "name": "adam", "b1": 0.9, "b2": 0.999, "eps": 1e-5, "clip": 1.0,
-            "rate": {"name": "linear", "peak": 1e-3, "steps": 150, "final": 0.0},
+            "rate": {"name": "linear", "peak": 3e-3, "steps": 150, "final": 0.0},
         }
     }  # fmt: skip
     config.optimisers.levels = config.optimisers.agent.to_dict()
@@ -110,7 +110,7 @@ def bsds500(config: ConfigDict) -> None:
         }
     }  # fmt: skip
     config.train.eval_every = config.train.checkpoint_every = 100
-    last(config, 600)
+    last(config, 800)
 
 
 def last(config: ConfigDict, updates: int) -> None:
@@ -130,7 +130,8 @@ def paper(config: ConfigDict) -> None:
     }  # fmt: skip
     config.data.transform.factors = (2, 3, 4)
     config.data.batch, config.toolbox.block = 1024, 32
-    config.optimisers.agent.rate.peak = 3e-4
+    for each in config.optimisers.values():
+        each.rate.peak = 3e-4
     config.evaluation.count = 64
     config.train.eval_every = 20
     last(config, 651)

@@ -1,7 +1,7 @@
 """RL-Restore's own agent: deep Q-learning over whole chains.
 
     python -m jaxsr.main --config=configs/rl_restore_dqn.py           150 steps on photographs
-    python -m jaxsr.main --config=configs/rl_restore_dqn.py:bsds500   600 steps on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_dqn.py:bsds500   800 steps on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_dqn.py:paper     as published
     python -m jaxsr.main --config=configs/rl_restore_dqn.py:no_stop   the paper's ablation
 
@@ -50,7 +50,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.replay = {
         "episodes": 1024, "warm": 128, "sample": 32, "updates": 2, "target_every": 40,
         "discount": 0.99, "first": 1.0, "last": 0.1, "decay": 75, "length_biased": True,
-        "levels_weight": 10.0,
+        "levels_weight": 30.0,
     }  # fmt: skip
     config.optimisers = {
         "agent": {
@@ -102,7 +102,7 @@ def bsds500(config: ConfigDict) -> None:
     }  # fmt: skip
     config.replay.episodes = 4096
     config.train.eval_every = config.train.checkpoint_every = 100
-    last(config, 600)
+    last(config, 800)
 
 
 def last(config: ConfigDict, steps: int) -> None:

@@ -1,7 +1,7 @@
 """RL-Restore's agent trained by REINFORCE: whole chains, their returns, no bootstrapping.
 
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py              150 updates on photographs
-    python -m jaxsr.main --config=configs/rl_restore_reinforce.py:bsds500      600 updates on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_reinforce.py:bsds500      800 updates on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:paper        2,000,000 steps in all
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:no_baseline  returns as they are
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:batch_mean   less their mean at each step
@@ -48,14 +48,14 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "reinforce", "baseline": "value", "normalise": False},
-        "bonus": {"name": "linear", "peak": 0.01, "steps": 150, "final": 0.003},
-        "value_weight": 0.5, "levels_weight": 10.0, "reward_scale": 0.3, "discount": 0.99,
+        "bonus": {"name": "linear", "peak": 0.003, "steps": 150, "final": 0.001},
+        "value_weight": 0.5, "levels_weight": 30.0, "reward_scale": 0.1, "discount": 0.99,
         "all_action": False,
     }  # fmt: skip
     config.optimisers = {
         "agent": {
             "name": "adam", "b1": 0.9, "b2": 0.999, "eps": 1e-5, "clip": 1.0,
-            "rate": {"name": "linear", "peak": 1e-3, "steps": 150, "final": 0.0},
+            "rate": {"name": "linear", "peak": 3e-3, "steps": 150, "final": 0.0},
         }
     }  # fmt: skip
     config.optimisers.levels = config.optimisers.agent.to_dict()
@@ -100,7 +100,7 @@ def bsds500(config: ConfigDict) -> None:
         }
     }  # fmt: skip
     config.train.eval_every = config.train.checkpoint_every = 100
-    last(config, 600)
+    last(config, 800)
 
 
 def last(config: ConfigDict, updates: int) -> None:
@@ -120,7 +120,8 @@ def paper(config: ConfigDict) -> None:
     }  # fmt: skip
     config.data.transform.factors = (2, 3, 4)
     config.data.batch, config.toolbox.block = 1024, 32
-    config.optimisers.agent.rate.peak = 3e-4
+    for each in config.optimisers.values():
+        each.rate.peak = 3e-4
     config.evaluation.count = 64
     config.train.eval_every = 20
     last(config, 651)
