@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxsr import build_images, build_toolchain, evaluate, logs
+from jaxsr import build_images, build_prior, build_toolchain, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pipeline, sources, transforms
 from jaxsr.data.levels import BANDS
@@ -32,11 +32,11 @@ TRANSFORMS = {
     "sft_sample": transforms.sft_sample,
     "tool_patch": distortions.tool_patch,
 }
-COMMON = (
-    "algorithm", "data", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train"
-)  # fmt: skip
-# by config.algorithm: the module with its REQUIRED and OPTIONAL sections and its `method`
+COMMON = ("algorithm", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train")
+# by config.algorithm: the module with its REQUIRED and OPTIONAL sections, and its `experiment` or, where
+# batches are drawn from many images, its `method`
 FAMILIES = {
+    "deep_prior": build_prior,
     "dqn": build_toolchain,
     "gan": build_images,
     "joint": build_toolchain,
@@ -65,6 +65,11 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     for name in COMMON + family.REQUIRED:
         if name not in plain:
             raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
+    return build_prior.experiment(plain) if family is build_prior else from_images(family, plain)
+
+
+def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
+    """The experiment of a method that learns from batches of many images."""
     data, seed = plain["data"], plain["seed"]
     # the method first: a mistake in the config should not wait for images to be read
     method, frozen, evaluating = family.method(plain)

@@ -17,7 +17,7 @@ from jaxsr.ops.resize import imresize
 from jaxsr.sections import call, pick, rest
 from jaxsr.types import Algorithm, Tree
 
-REQUIRED = ("accumulate", "ema", "inputs", "losses", "scale")
+REQUIRED = ("accumulate", "data", "ema", "inputs", "losses", "scale")
 OPTIONAL = ("adversarial", "classification", "degradation", "features", "finish", "prior")
 
 

@@ -35,9 +35,12 @@ from jaxsr.models.levels_head import LevelsHead
 from jaxsr.models.msrresnet import MSRResNet
 from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
 from jaxsr.models.prior_net import PriorNet, Trunk
+from jaxsr.models.prior_resnet import PriorResNet
+from jaxsr.models.prior_unet import PriorUNet
 from jaxsr.models.privileged_critic import PrivilegedCritic
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
+from jaxsr.models.skip_net import SkipNet
 from jaxsr.models.srcnn import SRCNN
 from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.toolbox import LargeTool, SmallTool, Toolbox
@@ -62,9 +65,12 @@ NETWORKS = {
     "msrresnet": MSRResNet,
     "outdoor_scene_seg": OutdoorSceneSeg,
     "prior_net": PriorNet,
+    "prior_resnet": PriorResNet,
+    "prior_unet": PriorUNet,
     "privileged_critic": PrivilegedCritic,
     "rrdbnet": RRDBNet,
     "sftnet": SFTNet,
+    "skip_net": SkipNet,
     "srcnn": SRCNN,
     "srresnet": SRResNet,
     "tool_large": LargeTool,

@@ -20,7 +20,7 @@ from jaxsr.models.toolchain_agent import check_size, zero_carry
 from jaxsr.sections import call, pick, rest
 from jaxsr.types import Algorithm, Network, Tree, UserError
 
-REQUIRED = ("environment", "toolbox")
+REQUIRED = ("data", "environment", "toolbox")
 OPTIONAL = ("agent", "policy", "replay")
 ESTIMATORS = {"gae": policy.gae, "reinforce": policy.reinforce}
 HALF = 2  # bytes of a stored number of an image

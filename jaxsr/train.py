@@ -18,7 +18,16 @@ from jaxsr.state import State, step_key, stream
 from jaxsr.types import Algorithm, Batch, Tree, UserError
 
 # the totals among the metrics, which the console line shows; the files hold all of them
-TOTALS = ("loss", "loss/gen", "loss/disc", "D(real)", "D(fake)", "grad_norm/gen")
+TOTALS = (
+    "loss",
+    "psnr",
+    "psnr average",
+    "loss/gen",
+    "loss/disc",
+    "D(real)",
+    "D(fake)",
+    "grad_norm/gen",
+)
 
 
 class Loop(NamedTuple):
@@ -77,8 +86,13 @@ def placement() -> Placement:
 
 
 def put(batch: Batch, place: Placement) -> dict[str, jax.Array]:
-    """A host batch on the devices, split over `data`; UserError where it cannot be split evenly."""
+    """A host batch on the devices, split over `data`; UserError where it cannot be split evenly.
+
+    A batch of one image is on every device.
+    """
     devices = place.batch.mesh.size
+    if all(array.shape[0] == 1 for array in batch.values()):
+        return jax.device_put(dict(batch), place.everywhere)
     for name, array in batch.items():
         if array.shape[0] * jax.process_count() % devices:
             raise UserError(

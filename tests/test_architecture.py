@@ -36,6 +36,7 @@ ALLOWED = {
     "reported": set(),
     "plane": {"types", "data", "checkpoint"},
     "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
+    "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
     "policy_plots": {"types", "inference", "evaluate_chains"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
     "benchmarks": {"types", "ops", "data", "inference", "protocols", "sheets"},
@@ -50,7 +51,10 @@ ALLOWED["build_chain"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_images"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_toolchain"] = ALLOWED["build_method"] | {"build_method", "build_chain"}
-ALLOWED["build"] = ALLOWED["build_method"] | {"build_method", "build_images", "build_toolchain"}
+ALLOWED["build_prior"] = ALLOWED["build_method"] | {"build_method"}
+ALLOWED["build"] = ALLOWED["build_method"] | {
+    "build_method", "build_images", "build_prior", "build_toolchain"
+}  # fmt: skip
 ALLOWED["main"] = {"types", "build", "train"}
 
 

@@ -15,6 +15,10 @@ from jaxsr.state import step_key
 from jaxsr.types import UserError
 
 NAMES = (
+    "dip_denoise",
+    "dip_inpaint",
+    "dip_restore",
+    "dip_sr",
     "rl_restore_a2c",
     "rl_restore_dqn",
     "rl_restore_joint",

@@ -25,5 +25,7 @@ class LevelsHead(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, *, train: bool = False) -> jax.Array:
         del train
-        made = nn.Dense(3, dtype=self.dtype, param_dtype=jnp.float32, name="levels")(self.share * features)
+        made = nn.Dense(3, dtype=self.dtype, param_dtype=jnp.float32, name="levels")(
+            self.share * features
+        )
         return made.astype(jnp.float32)

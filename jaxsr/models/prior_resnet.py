@@ -14,9 +14,9 @@ class PriorResNet(nn.Module):
     """Residual blocks at full size: [1,H,W,C] code -> [1,H,W,outputs] image in (0, 1).
 
     `head` (3×3, reflection), leaky ReLU of 0.2; blocks of convolution, normalisation, leaky ReLU,
-    convolution, normalisation, all with zero padding and without biases, added to their input; `tail` (3×3, zeros) and
-    normalisation; `output` (3×3, reflection), sigmoid. Normalisation is that of `SkipNet`. 158,979 parameters
-    with 1 channel in and 3 out.
+    convolution, normalisation, all with zero padding and without biases, added to their input; `tail` (3×3,
+    zeros) and normalisation; `output` (3×3, reflection), sigmoid. Normalisation is that of `SkipNet`.
+    158,979 parameters with 1 channel in and 3 out.
     Source: arXiv:1711.10925, figure 8; DmitryUlyanov/deep-image-prior 042e0d4, models/resnet.py.
     """
 

@@ -15,8 +15,9 @@ class PriorUNet(nn.Module):
     """A U-Net with zero padding: [1,H,W,C] code -> [1,H,W,outputs] image in (0, 1).
 
     Contracting: `start`, `down1` … (max-pool by two, then two 3×3 convolutions, normalised, ReLU), and
-    with `deeper` one more of the same width; expanding: `up…` (twice the size, joined with the encoder's map, which
-    is cropped in the middle where it is larger, two 3×3 convolutions, ReLU, no normalisation); 1×1, sigmoid.
+    with `deeper` one more of the same width; expanding: `up…` (twice the size, joined with the encoder's
+    map, which is cropped in the middle where it is larger, two 3×3 convolutions, ReLU, no normalisation);
+    1×1, sigmoid.
 
     widths: of the scales, finest first
     deeper: a further scale, as wide as the last

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsr.losses.pixel import charbonnier, l1, l2
-from jaxsr.losses.tv import total_variation
+from jaxsr.losses.tv import power_variation, total_variation
 
 A = jnp.array([[0.0, 0.5, 1.0]])
 B = jnp.array([[0.25, 0.5, 0.0]])
@@ -62,3 +62,12 @@ def test_total_variation():
 def test_total_variation_of_no_image(shape):
     with pytest.raises(ValueError, match="at least 2x2"):
         total_variation(jnp.zeros(shape))
+
+
+def test_power_variation_by_hand_and_at_a_flat_image():
+    image = jnp.array([[0.0, 3.0, 0.0], [4.0, 0.0, 0.0]])[None, :, :, None]
+    # at (0, 0): down 4, right 3; at (0, 1): down -3, right -3; the last row and column start nothing
+    np.testing.assert_allclose(power_variation(image, power=0.5), [5 + 18**0.5], rtol=1e-6)
+    np.testing.assert_allclose(power_variation(image, power=2.0), [625 + 324], rtol=1e-6)
+    slope = jax.grad(lambda x: power_variation(x, power=0.5).sum())(jnp.full((1, 3, 3, 2), 0.4))
+    np.testing.assert_array_equal(slope, 0)

@@ -58,7 +58,7 @@ def test_outputs_and_gradients_are_the_references(name):
         made = network.apply({"params": params}, x)
         return jnp.square(made - y).mean(), made
 
-    (value, made), found = jax.value_and_grad(loss, has_aux=True)(params)
+    (value, made), found = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     np.testing.assert_allclose(made, out, atol=2e-5)
     np.testing.assert_allclose(value, held["loss"], atol=1e-6)
     for (where, ours), theirs in zip(
@@ -75,6 +75,6 @@ def test_a_deeper_scale_takes_sizes_that_are_no_multiple():
         assert shape["params"]["output"]["kernel"].shape == (1, 1, 2, 3)
     made = PriorUNet(outputs=3, widths=(2, 4))
     x = jax.random.uniform(jax.random.key(0), (1, 18, 21, 1))
-    with_cut, _ = made.init_with_output(jax.random.key(1), x)
+    with_cut, _ = jax.jit(made.init_with_output)(jax.random.key(1), x)
     # the last half pixel is lost in pooling, as in the reference
     assert with_cut.shape == (1, 16, 20, 3)

@@ -27,7 +27,7 @@ def test_count(network, shapes, count):
 
 def test_starts_and_sizes():
     network, frame = VideoUNet(features=4), jax.random.uniform(jax.random.key(0), (1, 32, 48, 3))
-    held = network.init(jax.random.key(1), frame)["params"]
+    held = jax.jit(network.init)(jax.random.key(1), frame)["params"]
     assert network.apply({"params": held}, frame).shape == (1, 32, 48, 3)
     assert held["conv1_1"]["kernel"].shape == (1, 1, 3, 4)
     bound = (6 / (9 * 32 + 9 * 64)) ** 0.5
@@ -39,9 +39,9 @@ def test_starts_and_sizes():
 
 def test_the_rule_of_enlargement_changes_values_and_not_weights():
     frame = jax.random.uniform(jax.random.key(0), (1, 16, 16, 3))
-    held = VideoUNet(features=2).init(jax.random.key(1), frame)
+    held = jax.jit(VideoUNet(features=2).init)(jax.random.key(1), frame)
     made = [
-        np.asarray(VideoUNet(features=2, enlarge=rule).apply(held, frame))
+        np.asarray(jax.jit(VideoUNet(features=2, enlarge=rule).apply)(held, frame))
         for rule in ("legacy", "align_corners", "half_pixel")
     ]
     assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(made, made[1:] + made[:1], strict=True))

@@ -1,0 +1,132 @@
+"""What Deep Image Prior is given: one image, spoilt in the way of a task, and what is known of it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from jaxsr.data.images import read_image
+from jaxsr.types import UserError
+
+# float32 in [0, 1]: `lq` [h,w,c] as observed, `mask` [h,w,1 or c] (1 where known), `hq` [H,W,c] the truth
+Observation = dict[str, np.ndarray]
+
+
+def centre(image: np.ndarray, *, size: int, multiple: int) -> np.ndarray:
+    """The middle of an image [h,w,c]: at most `size` a side (0: all), sides multiples of `multiple`.
+
+    Raises UserError for an image that is smaller than the multiple.
+    """
+    sides = [min(n, size) if size else n for n in image.shape[:2]]
+    height, width = (n // multiple * multiple for n in sides)
+    if not height or not width:
+        raise UserError(
+            f"an image of {image.shape[1]}×{image.shape[0]} pixels is smaller than the {multiple} that "
+            "the network halves: take a larger one, or fewer scales."
+        )
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def noisy(rng: np.random.Generator, image: np.ndarray, *, sigma: float) -> Observation:
+    """Gaussian noise of sigma/255, then clipped. image uint8 [h,w,c]; sigma 0: it is spoilt already.
+
+    With sigma 0 there is no truth.
+    """
+    clean = unit(image)
+    if not sigma:
+        return {"lq": clean}
+    spoilt = np.clip(clean + sigma / 255 * rng.standard_normal(clean.shape), 0, 1)
+    return {"lq": spoilt.astype(np.float32), "hq": clean}
+
+
+def reduced(
+    rng: np.random.Generator, image: np.ndarray, *, factor: int, given: bool
+) -> Observation:
+    """Reduced by Pillow's Lanczos (3 lobes, 8 bits), as the reference makes its targets.
+
+    given: the image is the small one already, and there is no truth
+    """
+    del rng
+    if given:
+        return {"lq": unit(image)}
+    if image.shape[0] % factor or image.shape[1] % factor:
+        raise UserError(
+            f"an image of {image.shape[1]}×{image.shape[0]} pixels cannot be reduced {factor} times: "
+            f"let config.crop.multiple be a multiple of {factor}."
+        )
+    size = image.shape[1] // factor, image.shape[0] // factor
+    planes = [
+        Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS) for plane in planes_of(image)
+    ]
+    return {"lq": unit(np.stack([np.asarray(plane) for plane in planes], -1)), "hq": unit(image)}
+
+
+def scattered(
+    rng: np.random.Generator, image: np.ndarray, *, missing: float, alike: bool
+) -> Observation:
+    """Pixels are lost at random. missing: their share in (0, 1); alike: the same in all channels."""
+    if not 0 < missing < 1:
+        raise UserError(
+            f"config.task.missing is {missing}: a share of pixels lies between 0 and 1."
+        )
+    shape = image.shape[:2] + ((1,) if alike else image.shape[2:])
+    return known(image, (rng.uniform(size=shape) > missing).astype(np.float32))
+
+
+def masked(
+    rng: np.random.Generator, image: np.ndarray, *, cut: Callable[[np.ndarray], np.ndarray],
+    mask: str, text: str,
+) -> Observation:  # fmt: skip
+    """Part of the image is lost: where a mask is dark, or under a text written over it.
+
+    cut:  what the image went through, for the mask too
+    mask: a grey image of the size of the whole image, 0 where pixels are missing; «»: the text is written,
+          in rows over the whole image
+    """
+    del rng
+    if not mask:
+        return known(image, written(image.shape[:2], text))
+    found = cut(read_image(mask)[..., :1])
+    if found.shape[:2] != image.shape[:2]:
+        raise UserError(
+            f"the mask {mask} is {found.shape[1]}×{found.shape[0]} pixels after the crop, and the image "
+            f"{image.shape[1]}×{image.shape[0]}: make them the same size."
+        )
+    return known(image, (found > 127).astype(np.float32))
+
+
+def known(image: np.ndarray, mask: np.ndarray) -> Observation:
+    """An observation of which only a part is known; UserError where none is."""
+    if not mask.any():
+        raise UserError("the mask hides the whole image: some pixels have to be known (255).")
+    clean = unit(image)
+    return {"lq": clean * mask, "mask": mask, "hq": clean}
+
+
+def written(shape: Sequence[int], text: str) -> np.ndarray:
+    """float32 [h,w,1]: 0 under lines of a text that fill the area, 1 elsewhere."""
+    from matplotlib import get_data_path
+
+    height, width = shape
+    rows = max(10, height // 12)
+    font = ImageFont.truetype(
+        Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf", int(rows * 0.62)
+    )
+    page = Image.new("L", (width, height), 255)
+    draw = ImageDraw.Draw(page)
+    line = (text + " ") * (2 + int(2 * width / max(1.0, font.getlength(text + " "))))
+    for number, top in enumerate(range(rows // 4, height, rows)):
+        draw.text((-7 * rows // 4 * (number % 3), top), line, fill=0, font=font)
+    return (np.asarray(page)[..., None] > 127).astype(np.float32)
+
+
+def unit(image: np.ndarray) -> np.ndarray:
+    """uint8 as float32 in [0, 1]."""
+    return image.astype(np.float32) / 255
+
+
+def planes_of(image: np.ndarray) -> list[np.ndarray]:
+    """The channels of [h,w,c], one by one."""
+    return [np.ascontiguousarray(image[..., c]) for c in range(image.shape[-1])]

@@ -1,0 +1,110 @@
+"""Deep priors from their configs: what they see, what they refuse, and that they restore."""
+
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxsr import build, build_prior, train
+from jaxsr.types import UserError
+
+
+def config(root, name, **changes):
+    made = runpy.run_path(str(root / "configs" / f"{name}.py"))["get_config"]("tiny")
+    with made.unlocked():
+        for key, value in changes.items():
+            section = made
+            *path, last = key.split("__")
+            for part in path:
+                section = section[part]
+            section[last] = value
+    return made
+
+
+def test_pictures_are_files_or_photographs_in_colour_or_grey(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    name, image = build_prior.picture(str(tmp_path / "one.png"), channels=3)
+    assert name == "one"
+    np.testing.assert_array_equal(image, pixels)
+    _, grey = build_prior.picture(str(tmp_path / "one.png"), channels=1)
+    wanted = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert grey.shape == (5, 7, 1) and np.abs(grey[..., 0].astype(int) - wanted).max() <= 1
+    assert build_prior.picture("photograph:chelsea", channels=3)[1].shape == (300, 451, 3)
+    with pytest.raises(UserError, match="channels is 2"):
+        build_prior.picture("photograph:chelsea", channels=2)
+
+
+MISTAKES = [
+    ("dip_denoise", {"image": "none.png"}, "none.png"),
+    ("dip_denoise", {"image": "photograph:astronot"}, "no photograph 'astronot'"),
+    ("dip_denoise", {"channels": 1}, "networks.gen.outputs is 3 and config.channels 1"),
+    ("dip_denoise", {"task__name": "denoize"}, "task.name = 'denoize'.*denoise"),
+    ("dip_denoise", {"code__name": "gird"}, "code.name = 'gird'.*grid"),
+    ("dip_denoise", {"crop__multiple": 2048}, "smaller than the 2048"),
+    ("dip_restore", {"task__missing": 0.0}, "missing is 0.0"),
+    ("dip_inpaint", {"task__mask": "mask.png"}, "mask.png"),
+    ("dip_sr", {"task__factor": 5}, "cannot be reduced 5 times"),
+    ("dip_sr", {"losses": {"tv": {"name": "tw", "weight": 1.0}}}, "losses.tv.name = 'tw'"),
+    ("dip_sr", {"evaluation__name": "restoration"}, "evaluation.name = 'restoration'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, changes, said", MISTAKES, ids=[f"{n}-{next(iter(c))}" for n, c, _ in MISTAKES]
+)
+def test_mistakes_are_one_sentence(root, name, changes, said):
+    with pytest.raises(UserError, match=said) as found:
+        build.experiment(config(root, name, **changes))
+    assert str(found.value).count("\n") == 0
+
+
+def test_codes_and_their_sizes():
+    grid = build_prior.grid_code(size=(3, 5))(None, {})
+    assert grid.shape == (1, 3, 5, 2)
+    np.testing.assert_allclose(grid[0, 0, :, 0], [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(grid[0, :, 4, 1], [0, 0.5, 1])
+    noise = build_prior.noise_code(size=(8, 8), channels=4, scale=0.1)(jax.random.key(0), {})
+    assert noise.shape == (1, 8, 8, 4) and 0 <= float(noise.min()) < 0.01
+    assert 0.09 < float(noise.max()) < 0.1
+
+
+def test_a_penalty_is_weighed_and_logged(root, tmp_path):
+    penalty = {"tv": {"name": "variation", "weight": 1e-3, "power": 0.5}}
+    made = build.experiment(config(root, "dip_sr", losses=penalty))
+    train.train(made, tmp_path / "run")
+    log = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert '"loss/tv"' in log and '"weighted/tv"' in log
+
+
+def test_a_run_in_two_parts_ends_with_the_same_bits(root, tmp_path):
+    made = build.experiment(config(root, "dip_denoise"))
+    whole = train.train(made, tmp_path / "whole")
+    first = made._replace(loop=made.loop._replace(steps=2))
+    train.train(first, tmp_path / "parts")
+    parts = train.train(made, tmp_path / "parts")
+    for one, two in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_small_image_is_denoised_and_written(root, tmp_path):
+    """The net of the bare config on 64×64 pixels: 10 dB would take minutes, 4 do not."""
+    full = runpy.run_path(str(root / "configs/dip_denoise.py"))["get_config"]("")
+    small = config(root, "dip_denoise", crop={"size": 64, "multiple": 16})
+    with small.unlocked():
+        small.networks = full.networks
+        small.code.channels = 32
+        small.train.steps, small.train.log_every = 150, 50
+    made = build.experiment(small)
+    train.train(made, tmp_path / "run")
+    folder = tmp_path / "run" / "evaluation"
+    rows = (folder / "step_00000150.csv").read_text().splitlines()
+    score = {line.split(",")[1]: float(line.split(",")[3]) for line in rows[1:]}
+    assert list(score) == ["observed", "last", "average"]
+    assert 19.5 < score["observed"] < 21.5
+    assert score["last"] > score["observed"] + 4
+    for kind in ("last", "average"):
+        with Image.open(folder / f"result_{kind}.png") as image:
+            assert image.size == (64, 64)
