@@ -38,6 +38,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.precision = "float32"
     config.algorithm = "deep_prior"
     config.image = "photograph:astronaut"
+    config.seeds, config.placement = (), "auto"
     config.channels = 3
     config.crop = {"size": 128, "multiple": 64}
     config.task = {"name": "inpaint", "mask": "", "text": "deep image prior"}

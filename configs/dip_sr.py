@@ -33,6 +33,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.precision = "float32"
     config.algorithm = "deep_prior"
     config.image = "photograph:astronaut"
+    config.seeds, config.placement = (), "auto"
     config.channels = 3
     config.crop = {"size": 128, "multiple": 32}
     config.task = {"name": "super_resolution", "factor": 4, "given": False}

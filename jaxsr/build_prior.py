@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxsr import evaluate, evaluate_priors, logs
 from jaxsr.algorithms import deep_prior as prior
+from jaxsr.algorithms import wrap
 from jaxsr.build_method import DTYPES, SCHEDULES, network, optimiser
 from jaxsr.data import observations as seen
 from jaxsr.data.images import read_image
@@ -20,67 +21,109 @@ from jaxsr.losses.tv import power_variation
 from jaxsr.ops.lanczos import lanczos_down
 from jaxsr.ops.resize import imresize
 from jaxsr.sections import call, pick, rest
-from jaxsr.train import Experiment, Loop
-from jaxsr.types import Batch, Tree, UserError
+from jaxsr.train import Experiment, Loop, placement
+from jaxsr.types import Algorithm, Batch, Tree, UserError
 
-REQUIRED = ("average", "channels", "code", "crop", "fall", "image", "losses", "noise", "task")
+REQUIRED = (
+    "average", "channels", "code", "crop", "fall", "image", "losses", "noise", "placement", "seeds", "task"
+)  # fmt: skip
 OPTIONAL = ()
 PHOTOGRAPH = "photograph:"
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def experiment(config: Mapping[str, Any]) -> Experiment:
-    """One network for one image: everything that `train.train` needs."""
+    """One network for each image and seed: everything that `train.train` needs."""
     loop = call(Loop, config["train"], "train")
-    name, image = picture(config["image"], channels=config["channels"])
-    cut = functools.partial(call, seen.centre, config["crop"], "crop")
-    observation = observed(config, cut(image=image), lambda mask: cut(image=mask))
-    logs.say(f"{name}: {observation['lq'].shape[1]}×{observation['lq'].shape[0]} pixels observed")
-    section = config["task"]
-    operator, factor = operator_of(section)
-    size = tuple(factor * n for n in observation["lq"].shape[:2])
+    observations = observed(config)
+    seeds = config["seeds"] or [config["seed"]]
+    operator, factor = operator_of(config["task"])
+    algorithm = wrap.several(
+        method(config, operator, factor),
+        members=[member(name, seed) for name in observations for seed in seeds],
+        placed=place(config["placement"], list(observations.values()), len(seeds)),
+    )
+    batch = {
+        f"{name}/{key}": value[None]
+        for name, each in observations.items() for key, value in each.items()
+    }  # fmt: skip
+
+    def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
+        del start  # every step sees the same images
+        yield from itertools.repeat(batch)
+
+    pick({"restored": None}, config["evaluation"]["name"], "evaluation.name")
+    made = call(
+        evaluate_priors.restored, rest(config["evaluation"], "name"), "evaluation",
+        observations=observations, seeds=seeds,
+        baselines={name: baselines(each, factor) for name, each in observations.items()},
+    )  # fmt: skip
+    return Experiment(
+        algorithm=algorithm, frozen={}, batches=batches, evaluate=made, report=evaluate.report, loop=loop,
+        seed=config["seed"], config=config,
+    )  # fmt: skip
+
+
+def method(config: Mapping[str, Any], operator: Callable, factor: int) -> Algorithm:
+    """The fit of one network to one observation."""
+    rate = pick(SCHEDULES, config["noise"]["name"], "noise.name")
     settings = prior.Settings(
-        noise=call(
-            pick(SCHEDULES, config["noise"]["name"], "noise.name"), rest(config["noise"], "name"), "noise"
-        ),
+        noise=call(rate, rest(config["noise"], "name"), "noise"),
         decay=config["average"], fall=config["fall"],
     )  # fmt: skip
-    gen = network(
-        config["networks"]["gen"],
-        "networks.gen",
-        dtype=pick(DTYPES, config["precision"], "precision"),
-    )
+    dtype = pick(DTYPES, config["precision"], "precision")
+    gen = network(config["networks"]["gen"], "networks.gen", dtype=dtype)
     if config["networks"]["gen"]["outputs"] != config["channels"]:
         raise UserError(
             f"config.networks.gen.outputs is {config['networks']['gen']['outputs']} and config.channels "
             f"{config['channels']}: the network makes the channels of the image, so let them be equal."
         )
-    algorithm = prior.deep_prior(
+    code = pick(CODES, config["code"]["name"], "code.name")
+    return prior.deep_prior(
         gen=gen,
-        code=call(
-            pick(CODES, config["code"]["name"], "code.name"), rest(config["code"], "name"), "code",
-            size=size,
-        ),
+        code=call(code, rest(config["code"], "name"), "code", factor=factor),
         terms={"data": (1.0, prior.data_term(operator))} | penalties(config["losses"]),
         fit=prior.fitness(operator),
         settings=settings,
         optimiser=optimiser(config["optimisers"]["gen"], "optimisers.gen"),
-    )  # fmt: skip
-    batch = {key: value[None] for key, value in observation.items()}
+    )
 
-    def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
-        del start  # every step sees the same image
-        yield from itertools.repeat(batch)
 
-    made = call(
-        evaluate_priors.restored, rest(config["evaluation"], "name"), "evaluation",
-        observation=observation, baselines=baselines(observation, factor), name=name,
-    )  # fmt: skip
-    pick({"restored": None}, config["evaluation"]["name"], "evaluation.name")
-    return Experiment(
-        algorithm=algorithm, frozen={}, batches=batches, evaluate=made, report=evaluate.report, loop=loop,
-        seed=config["seed"], config=config,
-    )  # fmt: skip
+def member(name: str, seed: int) -> wrap.Member:
+    """The run of one image with one seed; the batch has «image/key»."""
+    start = f"{name}/"
+
+    def part(batch: Batch) -> Batch:
+        return {k.removeprefix(start): v for k, v in batch.items() if k.startswith(start)}
+
+    return wrap.Member(f"{name}_{seed}", seed, part)
+
+
+def place(name: str, observations: Sequence[seen.Observation], seeds: int) -> wrap.Placed:
+    """How the members share the devices; «auto»: sharded where it is possible, else unrolled.
+
+    Measured with scripts/benchmark.py: on a CPU mapped convolutions are slower than unrolled ones.
+    """
+    mesh = placement().batch.mesh
+    count = len(observations) * seeds
+    alike = len({each["lq"].shape for each in observations}) == 1
+    splits = alike and count % mesh.size == 0
+    if name == "auto":
+        name = "sharded" if mesh.size > 1 and splits else "unrolled"
+    places = {
+        "auto": None,
+        "mapped": wrap.mapped,
+        "sharded": wrap.sharded(mesh),
+        "unrolled": wrap.unrolled,
+    }
+    made = pick(places, name, "placement")
+    if name == "mapped" and not alike or name == "sharded" and not splits:
+        raise UserError(
+            f"config.placement is {name!r}, but {count} runs of {len(observations)} images "
+            f"{'of one size' if alike else 'of several sizes'} cannot be split over {mesh.size} devices "
+            "alike: take 'unrolled'."
+        )
+    return made
 
 
 def picture(source: str, *, channels: int) -> tuple[str, np.ndarray]:
@@ -97,16 +140,25 @@ def picture(source: str, *, channels: int) -> tuple[str, np.ndarray]:
     return name, pixels
 
 
-def observed(
-    config: Mapping[str, Any], image: np.ndarray, cut: Callable[[np.ndarray], np.ndarray]
-) -> seen.Observation:
-    """The observation that the section `task` makes of a cropped image; drawn from (seed, «task»)."""
-    section = config["task"]
+def observed(config: Mapping[str, Any]) -> dict[str, seen.Observation]:
+    """{image: what the section `task` makes of its crop}, drawn from (task.draw, its place)."""
+    section, found = config["task"], {}
+    cut = functools.partial(call, seen.centre, config["crop"], "crop")
     make = pick(TASKS, section["name"], "task.name")
-    given = {"rng": np.random.default_rng((config["seed"], 0)), "image": image}
-    if section["name"] == "inpaint":
-        given["cut"] = cut
-    return call(make, rest(section, "name"), "task", **given)
+    for index, source in enumerate(config["image"].split(",")):
+        name, image = picture(source, channels=config["channels"])
+        if name in found:
+            raise UserError(f"config.image has two images {name!r}: rename one, results would mix.")
+        given = {
+            "rng": np.random.default_rng((section.get("draw", 0), index)),
+            "image": cut(image=image),
+        }
+        if section["name"] == "inpaint":
+            given["cut"] = lambda mask: cut(image=mask)
+        found[name] = call(make, rest(section, "name", "draw"), "task", **given)
+        height, width = found[name]["lq"].shape[:2]
+        logs.say(f"{name}: {width}×{height} pixels observed")
+    return found
 
 
 def operator_of(section: Mapping[str, Any]) -> tuple[Callable[[jax.Array], jax.Array], int]:
@@ -142,22 +194,22 @@ def baselines(observation: seen.Observation, factor: int) -> dict[str, np.ndarra
     return {"bicubic": large.astype(np.float32)}
 
 
-def noise_code(*, size: tuple[int, int], channels: int, scale: float) -> Callable[..., jax.Array]:
-    """z of `channels` maps, uniform in [0, scale]."""
+def noise_code(*, factor: int, channels: int, scale: float) -> Callable[..., jax.Array]:
+    """z of `channels` maps of the size of the restored image, uniform in [0, scale]."""
 
     def draw(key: jax.Array, batch: Batch) -> jax.Array:
-        del batch
-        return jax.random.uniform(key, (1, *size, channels), maxval=scale)
+        height, width = batch["lq"].shape[1:3]
+        return jax.random.uniform(key, (1, factor * height, factor * width, channels), maxval=scale)
 
     return draw
 
 
-def grid_code(*, size: tuple[int, int]) -> Callable[..., jax.Array]:
-    """z of 2 maps: column/(w-1) and row/(h-1)."""
+def grid_code(*, factor: int) -> Callable[..., jax.Array]:
+    """z of 2 maps of the size of the restored image: column/(w-1) and row/(h-1)."""
 
     def make(key: jax.Array, batch: Batch) -> jax.Array:
-        del key, batch
-        rows, columns = (jnp.linspace(0.0, 1.0, n) for n in size)
+        del key
+        rows, columns = (jnp.linspace(0.0, 1.0, factor * n) for n in batch["lq"].shape[1:3])
         return jnp.stack(jnp.meshgrid(columns, rows), -1)[None]
 
     return make

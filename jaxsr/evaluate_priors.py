@@ -1,70 +1,154 @@
-"""What a deep prior has made of an image so far: pictures, a table, the numbers where the truth is known."""
+"""What deep priors have made of images so far: pictures, a table, the numbers where the truth is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxsr.data.images import write_png
 from jaxsr.data.observations import Observation
-from jaxsr.evaluate import Row, markdown, means, write
+from jaxsr.disk import in_one_move
+from jaxsr.evaluate import Row, write
 from jaxsr.metrics.psnr import psnr
 from jaxsr.protocols import to_uint8
 from jaxsr.sheets import Cell, sheet
 from jaxsr.types import Batch, Tree
 
-PROTOCOL = "PSNR of all channels in [0, 1], no border, not rounded"
+PROTOCOL = "PSNR in dB of all channels in [0, 1], no border, not rounded"
+KINDS = {"last": "image", "average": "average"}  # of results, and what `predict` calls them
 
 
 def restored(
-    *, observation: Observation, baselines: dict[str, np.ndarray], name: str, height: int
+    *,
+    observations: Mapping[str, Observation],
+    baselines: Mapping[str, Mapping[str, np.ndarray]],
+    seeds: Sequence[int],
+    height: int,
 ) -> Callable[..., tuple[dict[str, float], np.ndarray]]:
-    """Evaluates the fit to one observation.
+    """Evaluates the fits to some observations, each with every seed.
 
-    baselines: {name: float32 [H,W,c]}, images to compare with; name: of the image; height: of the pictures
+    observations: {image: what was observed of it}
+    baselines:    {image: {name: float32 [H,W,c]}}, images to compare with
+    height:       of the pictures
 
-    `predict` gives {"image", "average"} [1,H,W,c]. Writes step_<n>.csv, .md and .png, and the results as
-    result_last.png and result_average.png. Means: psnr and psnr average, and with a mask psnr hole and psnr
-    hole average (of what was missing); nothing without a truth.
+    `predict` gives {image_seed: {"image", "average"}}, [1,H,W,c]. Writes step_<n>.csv, .md (mean ± standard
+    deviation over seeds) and .png, and the results as result_<image>_<seed>_last.png and …_average.png. With
+    several seeds also their mean and standard deviation, of the averages: result_<image>_mean.png and
+    …_deviation.png, and as numbers (`mean`, `deviation`, float32 [H,W,c]) in result_<image>.npz.
+    Means over images and seeds: psnr and psnr average, and with a mask psnr hole and psnr hole average (of
+    what was missing); nothing without a truth.
     """
-    truth, mask = observation.get("hq"), observation.get("mask")
-    hole = None if mask is None else np.broadcast_to(mask, truth.shape) == 0
-
-    def scores(image: np.ndarray) -> dict[str, float]:
-        if truth is None:
-            return {}
-        found = {"psnr": psnr(image, truth, border=0, peak=1.0)}
-        if hole is not None:
-            error = np.square(image.astype(np.float64) - truth)[hole].mean()
-            found["psnr hole"] = float(-10 * np.log10(error + 1e-12))
-        return found
-
-    def row(method: str, image: np.ndarray) -> Row:
-        return {"image": name, "method": method, "protocol": PROTOCOL} | scores(image)
 
     def evaluate(predict: Callable[[Batch], Tree], step: int, folder: Path):
-        found = predict({key: value[None] for key, value in observation.items()})
-        made = {"last": found["image"][0], "average": found["average"][0]}
-        rows = [row(method, image) for method, image in (baselines | made).items()]
-        cells = [Cell(picture(observation["lq"]), f"{name}: observed")]
-        for each, image in zip(rows, (baselines | made).values(), strict=True):
-            score = f" {each['psnr']:.2f} dB" if "psnr" in each else ""
-            cells.append(Cell(picture(image), f"{each['method']}{score}"))
-        if truth is not None:
-            cells.append(Cell(picture(truth), "truth"))
-        page = sheet([cells], height=height)
-        table = (
-            markdown(means(rows), PROTOCOL) if truth is not None else f"Step {step}: no truth.\n"
-        )
-        write(folder, step, rows=rows, table=table, page=page)
-        for kind, image in made.items():
-            write_png(folder / f"result_{kind}.png", picture(image))
-        own = scores(made["last"])
-        return own | {f"{k} average": v for k, v in scores(made["average"]).items()}, page
+        batch = {
+            f"{name}/{key}": value[None]
+            for name, seen in observations.items() for key, value in seen.items()
+        }  # fmt: skip
+        found = predict(batch)
+        rows, cells, pictures = [], [], {}
+        for name, seen in observations.items():
+            made = {
+                (seed, kind): found[f"{name}_{seed}"][key][0]
+                for seed in seeds for kind, key in KINDS.items()
+            }  # fmt: skip
+            shown = dict(baselines[name])
+            rows += [row(name, "", method, image, seen) for method, image in shown.items()]
+            for (seed, kind), image in made.items():
+                rows.append(row(name, seed, kind, image, seen))
+                pictures[f"result_{name}_{seed}_{kind}.png"] = picture(image)
+            shown |= {kind: made[seeds[0], kind] for kind in KINDS}
+            line = [Cell(picture(seen["lq"]), f"{name}: observed")]
+            if len(seeds) > 1:
+                stack = np.stack([made[seed, "average"] for seed in seeds])
+                shown[f"mean of {len(seeds)}"] = mean = stack.mean(0)
+                deviation = stack.std(0)
+                rows.append(row(name, "", "mean of seeds", mean, seen))
+                pictures[f"result_{name}_mean.png"] = picture(mean)
+                pictures[f"result_{name}_deviation.png"] = coloured(deviation)
+                with in_one_move(folder / f"result_{name}.npz") as part, part.open("wb") as file:
+                    np.savez(file, mean=mean, deviation=deviation)
+            line += [Cell(picture(image), caption(m, image, seen)) for m, image in shown.items()]
+            if len(seeds) > 1:
+                most = deviation.mean(-1).max()
+                line.append(Cell(coloured(deviation), f"deviation, at most {most:.3f}"))
+            if "hq" in seen:
+                line.append(Cell(picture(seen["hq"]), "truth"))
+            cells.append(line)
+        page = sheet(cells, height=height)
+        write(folder, step, rows=rows, table=table(rows), page=page)
+        for file, image in pictures.items():
+            write_png(folder / file, image)
+        return summary(rows), page
 
     return evaluate
+
+
+def scores(image: np.ndarray, seen: Observation) -> dict[str, float]:
+    """PSNR of an image, and with a mask that of what was missing; nothing without a truth."""
+    if "hq" not in seen:
+        return {}
+    found = {"psnr": psnr(image, seen["hq"], border=0, peak=1.0)}
+    if "mask" in seen:
+        hole = np.broadcast_to(seen["mask"], seen["hq"].shape) == 0
+        error = np.square(image.astype(np.float64) - seen["hq"])[hole].mean()
+        found["psnr hole"] = float(-10 * np.log10(error + 1e-12))
+    return found
+
+
+def row(name: str, seed: int | str, method: str, image: np.ndarray, seen: Observation) -> Row:
+    """One line of the CSV; the seed is empty for what needs none."""
+    held = {"image": name, "seed": seed, "method": method, "protocol": PROTOCOL}
+    return held | scores(image, seen)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, float]:
+    """{«psnr», «psnr average», …}: means over images and seeds, of the last output and of the average."""
+    found = {}
+    for kind, suffix in (("last", ""), ("average", " average")):
+        own = [each for each in rows if each["method"] == kind]
+        for key in own[0].keys() - {"image", "seed", "method", "protocol"}:
+            found[key + suffix] = float(np.mean([each[key] for each in own]))
+    return dict(sorted(found.items()))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: each image and method, and all images, as mean ± standard deviation over seeds."""
+    metrics = [key for key in rows[0] if key not in ("image", "seed", "method", "protocol")]
+    if not metrics:
+        return "There is no truth to compare with.\n"
+    images = list(dict.fromkeys(each["image"] for each in rows))
+    methods = list(dict.fromkeys(each["method"] for each in rows))
+    lines = [f"| image | method | {' | '.join(metrics)} |", "|---|---|" + "---:|" * len(metrics)]
+    for name in images + ["all"] * (len(images) > 1):
+        for method in methods:
+            own = [r for r in rows if r["method"] == method and name in (r["image"], "all")]
+            cells = [spread(own, metric) for metric in metrics]
+            lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"{PROTOCOL}; mean ± standard deviation over seeds.", ""])
+
+
+def spread(rows: Sequence[Row], metric: str) -> str:
+    """Mean ± deviation over the seeds of the means over images; one seed has no deviation."""
+    seeds = dict.fromkeys(each["seed"] for each in rows)
+    found = [np.mean([each[metric] for each in rows if each["seed"] == seed]) for seed in seeds]
+    text = f"{np.mean(found):.2f}"
+    return f"{text} ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else text
+
+
+def caption(method: str, image: np.ndarray, seen: Observation) -> str:
+    """The method, and its PSNR where it is known."""
+    found = scores(image, seen)
+    return f"{method} {found['psnr']:.2f} dB" if found else method
 
 
 def picture(image: np.ndarray) -> np.ndarray:
     """float [h,w,1 or 3] as uint8 [h,w,3]."""
     return np.repeat(to_uint8(image), 3 // image.shape[-1], -1)
+
+
+def coloured(values: np.ndarray) -> np.ndarray:
+    """The mean over channels of [h,w,c] as colours, black 0 and the brightest its maximum: uint8 [h,w,3]."""
+    from matplotlib import colormaps
+
+    flat = values.mean(-1)
+    return colormaps["magma"](flat / max(flat.max(), 1e-9), bytes=True)[..., :3].copy()

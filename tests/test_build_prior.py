@@ -1,8 +1,10 @@
 """Deep priors from their configs: what they see, what they refuse, and that they restore."""
 
+import csv
 import runpy
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +50,8 @@ MISTAKES = [
     ("dip_inpaint", {"task__mask": "mask.png"}, "mask.png"),
     ("dip_sr", {"task__factor": 5}, "cannot be reduced 5 times"),
     ("dip_sr", {"losses": {"tv": {"name": "tw", "weight": 1.0}}}, "losses.tv.name = 'tw'"),
+    ("dip_denoise", {"image": "photograph:coffee,photograph:coffee"}, "two images 'coffee'"),
+    ("dip_denoise", {"placement": "maped"}, "placement = 'maped'.*mapped"),
     ("dip_sr", {"evaluation__name": "restoration"}, "evaluation.name = 'restoration'"),
 ]  # fmt: skip
 
@@ -62,11 +66,12 @@ def test_mistakes_are_one_sentence(root, name, changes, said):
 
 
 def test_codes_and_their_sizes():
-    grid = build_prior.grid_code(size=(3, 5))(None, {})
+    grid = build_prior.grid_code(factor=1)(None, {"lq": jnp.zeros((1, 3, 5, 3))})
     assert grid.shape == (1, 3, 5, 2)
     np.testing.assert_allclose(grid[0, 0, :, 0], [0, 0.25, 0.5, 0.75, 1])
     np.testing.assert_allclose(grid[0, :, 4, 1], [0, 0.5, 1])
-    noise = build_prior.noise_code(size=(8, 8), channels=4, scale=0.1)(jax.random.key(0), {})
+    draw = build_prior.noise_code(factor=4, channels=4, scale=0.1)
+    noise = draw(jax.random.key(0), {"lq": jnp.zeros((1, 2, 2, 3))})
     assert noise.shape == (1, 8, 8, 4) and 0 <= float(noise.min()) < 0.01
     assert 0.09 < float(noise.max()) < 0.1
 
@@ -90,7 +95,7 @@ def test_a_run_in_two_parts_ends_with_the_same_bits(root, tmp_path):
 
 
 def test_a_small_image_is_denoised_and_written(root, tmp_path):
-    """The net of the bare config on 64×64 pixels: 10 dB would take minutes, 4 do not."""
+    """The net of the bare config on 64×64 pixels: 150 steps win 4.4 dB where more would take minutes."""
     full = runpy.run_path(str(root / "configs/dip_denoise.py"))["get_config"]("")
     small = config(root, "dip_denoise", crop={"size": 64, "multiple": 16})
     with small.unlocked():
@@ -100,11 +105,32 @@ def test_a_small_image_is_denoised_and_written(root, tmp_path):
     made = build.experiment(small)
     train.train(made, tmp_path / "run")
     folder = tmp_path / "run" / "evaluation"
-    rows = (folder / "step_00000150.csv").read_text().splitlines()
-    score = {line.split(",")[1]: float(line.split(",")[3]) for line in rows[1:]}
+    rows = csv.DictReader((folder / "step_00000150.csv").open(encoding="utf-8"))
+    score = {row["method"]: float(row["psnr"]) for row in rows}
     assert list(score) == ["observed", "last", "average"]
     assert 19.5 < score["observed"] < 21.5
-    assert score["last"] > score["observed"] + 4
+    assert score["last"] > score["observed"] + 3
     for kind in ("last", "average"):
-        with Image.open(folder / f"result_{kind}.png") as image:
+        with Image.open(folder / f"result_astronaut_0_{kind}.png") as image:
             assert image.size == (64, 64)
+
+
+def test_each_of_many_images_and_seeds_is_its_single_run(root, tmp_path):
+    """Bit for bit where runs are unrolled; mean and deviation are those of the results."""
+    both = {"image": "photograph:astronaut,photograph:coffee", "seeds": (3, 5)}
+    together = train.train(build.experiment(config(root, "dip_denoise", **both)), tmp_path / "all")
+    assert sorted(together.params) == ["astronaut_3", "astronaut_5", "coffee_3", "coffee_5"]
+    single = build.experiment(config(root, "dip_denoise", seed=5))
+    alone = train.train(single, tmp_path / "one")
+    for part in ("params", "opt", "extra"):
+        theirs = getattr(together, part)["astronaut_5"]
+        ours = getattr(alone, part)["astronaut_5"]
+        for one, two in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+    held = np.load(tmp_path / "all" / "evaluation" / "result_coffee.npz")
+    averages = [together.extra[f"coffee_{seed}"]["average"][0] for seed in (3, 5)]
+    np.testing.assert_allclose(held["mean"], np.mean(averages, 0), atol=1e-6)
+    np.testing.assert_allclose(held["deviation"], np.std(averages, 0), atol=1e-6)
+    text = (tmp_path / "all" / "evaluation" / "step_00000004.md").read_text()
+    assert "| all | last | " in text and " ± " in text

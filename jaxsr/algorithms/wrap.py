@@ -1,13 +1,15 @@
 """Wrappers: each takes an algorithm and returns one with the same three functions."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
-from jaxsr.state import State, stream
+from jaxsr.state import State, step_key, stream
 from jaxsr.types import Algorithm, Batch, Metrics, Tree
 
 
@@ -91,3 +93,99 @@ def accumulate(algorithm: Algorithm, *, parts: int) -> Algorithm:
         return state.replace(step=first + 1), mean
 
     return Algorithm(algorithm.init, step, algorithm.predict)
+
+
+class Member(NamedTuple):
+    """One of several runs: its name in the state, its seed, and what it would see of a batch alone."""
+
+    name: str
+    seed: int
+    part: Callable[[Batch], Batch]
+
+
+# (function, [arguments of each member], frozen) -> [result of each member]
+Placed = Callable[[Callable[..., Any], Sequence[tuple], Tree], list[Any]]
+
+
+def several(algorithm: Algorithm, *, members: Sequence[Member], placed: Placed) -> Algorithm:
+    """Several runs of one algorithm in one program.
+
+    Every member draws from its own seed what it would draw alone, so with `unrolled` and `sharded` its bits
+    are those of its single run; the keys given are not used. params, opt and extra of the state are
+    {member: those of its single run}, whatever `placed` is, so that a run may go on with another.
+    Metrics: the mean over members by its name, and «member/name». `predict` gives {member: its prediction}.
+    """
+
+    def own(state: State, member: Member) -> State:
+        held = (each[member.name] for each in (state.params, state.opt, state.extra))
+        return State(state.step, *held)
+
+    def joined(states: Sequence[State]) -> State:
+        parts = ("params", "opt", "extra")
+        held = {
+            part: {m.name: getattr(s, part) for m, s in zip(members, states, strict=True)}
+            for part in parts
+        }
+        return State(step=states[0].step, **held)
+
+    def init(key: jax.Array, batch: Batch) -> State:
+        del key
+        keys = [stream(step_key(m.seed, 0), "init") for m in members]
+        return joined([algorithm.init(k, m.part(batch)) for k, m in zip(keys, members)])
+
+    def step(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> tuple[State, Metrics]:
+        del key
+        given = [(step_key(m.seed, state.step), own(state, m), m.part(batch)) for m in members]
+        states, metrics = zip(*placed(algorithm.step, given, frozen))
+        found = {
+            f"{m.name}/{name}": v for m, each in zip(members, metrics) for name, v in each.items()
+        }
+        mean = {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
+        return joined(states), mean | found
+
+    def predict(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> Tree:
+        del key
+        keys = [stream(step_key(m.seed, state.step), "predict") for m in members]
+        given = [(k, own(state, m), m.part(batch)) for k, m in zip(keys, members)]
+        made = placed(algorithm.predict, given, frozen)
+        return {m.name: each for m, each in zip(members, made, strict=True)}
+
+    return Algorithm(init, step, predict)
+
+
+def unrolled(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -> list[Any]:
+    """One member after the other in one program: any shapes, the bits of single runs."""
+    return [function(*each, frozen) for each in given]
+
+
+def mapped(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -> list[Any]:
+    """All members by `jax.vmap`: equal shapes; convolutions become grouped ones, which round otherwise."""
+    made = jax.vmap(function, (0, 0, 0, None))(*_stacked(given), frozen)
+    return _apart(made, len(given))
+
+
+def sharded(mesh: Mesh) -> Placed:
+    """As many members on each device of a one-axis mesh, unrolled there: equal shapes, exact bits."""
+    (axis,) = mesh.axis_names
+
+    def place(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -> list[Any]:
+        count = len(given) // mesh.size
+
+        def local(here: tuple, frozen: Tree) -> Tree:
+            return _stacked(unrolled(function, _apart(here, count), frozen))
+
+        split, whole = PartitionSpec(axis), PartitionSpec()
+        made = jax.shard_map(
+            local, mesh=mesh, in_specs=(split, whole), out_specs=split, check_vma=False
+        )(_stacked(given), frozen)
+        return _apart(made, len(given))
+
+    return place
+
+
+def _stacked(trees: Sequence[Tree]) -> Tree:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _apart(tree: Tree, count: int) -> list[Tree]:
+    return [jax.tree.map(operator.itemgetter(index), tree) for index in range(count)]

@@ -11,7 +11,8 @@ from jaxsr.algorithms import wrap
 from jaxsr.algorithms.supervised import supervised
 from jaxsr.degradations.bicubic import bicubic
 from jaxsr.losses.pixel import l2
-from jaxsr.state import step_key
+from jaxsr.state import step_key, stream
+from jaxsr.train import placement
 
 KEY = step_key(0, 0)
 
@@ -115,3 +116,41 @@ def test_degradation_draws_from_its_own_stream_of_the_step_key():
     state = method.init(KEY, batch)
     losses = [float(method.step(step_key(0, n), state, batch, {})[1]["loss"]) for n in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
+
+
+PLACED = {
+    "unrolled": wrap.unrolled,
+    "mapped": wrap.mapped,
+    "sharded": wrap.sharded(placement().batch.mesh),
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_several_seeds_are_their_single_runs(name):
+    plain, batch = make(), toys.batch()
+    members = [wrap.Member(f"seed{k}", k, lambda batch: batch) for k in (4, 9)]
+    method = wrap.several(plain, members=members, placed=PLACED[name])
+    state, step = method.init(KEY, batch), jax.jit(method.step)
+    for _ in range(3):
+        state, metrics = step(KEY, state, batch, {})
+    predicted = method.predict(KEY, state, batch, {})
+    for member in members:
+        alone = plain.init(stream(step_key(member.seed, 0), "init"), batch)
+        for number in range(3):
+            alone, single = jax.jit(plain.step)(step_key(member.seed, number), alone, batch, {})
+        for part in ("params", "opt"):
+            ours, theirs = getattr(alone, part), getattr(state, part)[member.name]
+            for one, two in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+                if name == "mapped":  # products of matrices are summed in another order
+                    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7)
+                else:
+                    np.testing.assert_array_equal(one, two)
+        assert float(metrics[f"{member.name}/loss"]) == pytest.approx(
+            float(single["loss"]), rel=1e-5
+        )
+        np.testing.assert_allclose(
+            predicted[member.name], plain.predict(KEY, alone, batch, {}), atol=1e-6
+        )
+    mean = np.mean([float(metrics[f"{member.name}/loss"]) for member in members])
+    assert float(metrics["loss"]) == pytest.approx(mean, rel=1e-6)
+    assert int(state.step) == 3
