@@ -1,7 +1,7 @@
 """RL-Restore's agent trained by A2C: it chooses tools one after the other, and is rewarded in dB.
 
     python -m jaxsr.main --config=configs/rl_restore_a2c.py             150 updates on photographs
-    python -m jaxsr.main --config=configs/rl_restore_a2c.py:bsds500     800 updates on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_a2c.py:bsds500     1,000 updates on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:paper       2,000,000 steps of the environment
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:all_action  the gradient sums over all actions
     python -m jaxsr.main --config=configs/rl_restore_a2c.py:privileged  a critic that is told the truth
@@ -58,7 +58,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "gae", "decay": 0.95, "normalise": False},
-        "bonus": {"name": "linear", "peak": 0.003, "steps": 150, "final": 0.001},
+        "bonus": {"name": "linear", "peak": 0.02, "steps": 150, "final": 0.001},
         "value_weight": 0.5, "levels_weight": 30.0, "reward_scale": 0.1, "discount": 0.99,
         "all_action": False,
     }  # fmt: skip
@@ -73,7 +73,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {
             "name": "distorted_patch", "severity": "moderate", "size": 63, "factors": (1, 2),
-            "single_share": 0.5,
+            "single_share": 0.0,
         },
         "train": {
             "photographs": {
@@ -110,7 +110,7 @@ def bsds500(config: ConfigDict) -> None:
         }
     }  # fmt: skip
     config.train.eval_every = config.train.checkpoint_every = 100
-    last(config, 800)
+    last(config, 1000)
 
 
 def last(config: ConfigDict, updates: int) -> None:

@@ -52,7 +52,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {
             "name": "distorted_patch", "severity": "moderate", "size": 63, "factors": (1, 2),
-            "single_share": 0.5,
+            "single_share": 0.0,
         },
         "train": {
             "photographs": {
@@ -100,7 +100,7 @@ def paper(config: ConfigDict) -> None:
         }
     }  # fmt: skip
     config.data.transform.factors = (2, 3, 4)
-    config.data.batch, config.data.transform.single_share = 64, 0.0
+    config.data.batch = 64
     config.toolbox.bank, config.toolbox.block, config.toolbox.remat = "blocks", 16, True
     config.evaluation.count = 64
     config.train.steps = 200_000

@@ -1,7 +1,7 @@
 """RL-Restore's agent trained by REINFORCE: whole chains, their returns, no bootstrapping.
 
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py              150 updates on photographs
-    python -m jaxsr.main --config=configs/rl_restore_reinforce.py:bsds500      800 updates on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_reinforce.py:bsds500      1,000 updates on BSDS500
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:paper        2,000,000 steps in all
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:no_baseline  returns as they are
     python -m jaxsr.main --config=configs/rl_restore_reinforce.py:batch_mean   less their mean at each step
@@ -48,7 +48,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.policy = {
         "estimator": {"name": "reinforce", "baseline": "value", "normalise": False},
-        "bonus": {"name": "linear", "peak": 0.003, "steps": 150, "final": 0.001},
+        "bonus": {"name": "linear", "peak": 0.02, "steps": 150, "final": 0.001},
         "value_weight": 0.5, "levels_weight": 30.0, "reward_scale": 0.1, "discount": 0.99,
         "all_action": False,
     }  # fmt: skip
@@ -63,7 +63,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
         "transform": {
             "name": "distorted_patch", "severity": "moderate", "size": 63, "factors": (1, 2),
-            "single_share": 0.5,
+            "single_share": 0.0,
         },
         "train": {
             "photographs": {
@@ -100,7 +100,7 @@ def bsds500(config: ConfigDict) -> None:
         }
     }  # fmt: skip
     config.train.eval_every = config.train.checkpoint_every = 100
-    last(config, 800)
+    last(config, 1000)
 
 
 def last(config: ConfigDict, updates: int) -> None:

@@ -1,13 +1,25 @@
 """Fixtures that several tests share."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))  # tests/reference is imported by name
+
+# Runs in processes of their own compile the same programs again: they share them, for this session alone.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.mkdtemp(prefix="compiled_")
+    atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": COMPILED,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    }
 
 
 @pytest.fixture(scope="session")
