@@ -1,9 +1,8 @@
 """Joint training of RL-Restore: the tools learn inside the chains that an agent makes of them.
 
-    python -m jaxsr.main --config=configs/rl_restore_joint.py --config.agent.source=runs/rl_restore_a2c
-
-100 steps on photographs; `:bsds500` takes 200 steps on BSDS500, `:paper` the published 200,000. The agent
-has to be named, a run or a weight file, since none is shipped.
+    python -m jaxsr.main --config=configs/rl_restore_joint.py            100 steps on photographs
+    python -m jaxsr.main --config=configs/rl_restore_joint.py:bsds500    200 steps on BSDS500
+    python -m jaxsr.main --config=configs/rl_restore_joint.py:paper      the published 200,000
 
 Paper: arXiv:1804.03312, Algorithm 1; no code was released. The agent of config.agent.source chooses greedily
 and stays; gradients go through whole chains into the tools of config.toolbox.sources, and each tool's are
@@ -40,7 +39,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.toolbox = {
         "sources": ("pretrained:rl_restore_tools",), "bank": "all", "block": 1, "remat": False
     }  # fmt: skip
-    config.agent = {"source": ""}
+    config.agent = {"source": "pretrained:rl_restore_a2c"}
     config.networks = {"toolbox": {"name": "toolbox", "families": FAMILIES}}
     config.optimisers = {
         "toolbox": {

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from reference import chain_weights
 
 from jaxsr import build, train
 from jaxsr.data.tables import read_names
@@ -67,8 +66,6 @@ def tiny(root, name, folder):
     if name == "segmenter":
         labelled_photographs(folder)
         config.data.root = str(folder)
-    if name == "rl_restore_joint":
-        config.agent.source = chain_weights.agent(folder / "agent.safetensors", tools=12)
     return build.experiment(config)
 
 
@@ -142,8 +139,6 @@ def test_lowered_program_carries_no_weights(root, name, tmp_path):
     if name == "segmenter":
         labelled_photographs(tmp_path)
         config.data.root = str(tmp_path)
-    if name == "rl_restore_joint":
-        config.agent.source = chain_weights.agent(tmp_path / "agent.safetensors", tools=12)
     made = build.experiment(config)
     place = train.placement()
     state, _ = train.shapes(made, place)

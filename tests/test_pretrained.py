@@ -10,15 +10,18 @@ import pytest
 
 import jaxsr
 from jaxsr import build_chain, build_method, evaluate_chains, outdoor, protocols
-from jaxsr.data.distorted_sets import HELD_OUT, band_set
+from jaxsr.algorithms.bank import sorted_blocks
+from jaxsr.algorithms.toolchain import Agent, Rules, greedy, rollout
+from jaxsr.data.distorted_sets import HELD_OUT, band_set, evaluation_set
 from jaxsr.data.images import read_image
 from jaxsr.data.sources import labelled, load, photographs
 from jaxsr.data.transforms import segmentation_pair
 from jaxsr.metrics.segmentation import confusion_matrix, mean_iou, pixel_accuracy
+from jaxsr.models.toolchain_agent import zero_carry
 from jaxsr.ops.resize import imresize, modcrop
 
 FOLDER = Path(jaxsr.__file__).parent / "pretrained"
-NAMES = ("rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
+NAMES = ("rl_restore_a2c", "rl_restore_tools", "segmenter", "sftnet", "sftnet_psnr")
 LIMIT = 8_000_000
 
 
@@ -41,6 +44,7 @@ def test_every_shipped_file_is_listed_here_with_a_card():
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
+        ("rl_restore_a2c", 87_914),
         ("rl_restore_tools", 436_068),
         ("segmenter", 1_422_224),
         ("sftnet", 1_833_763),
@@ -82,6 +86,33 @@ def test_denoising_tools_have_the_gains_of_their_card_on_their_own_bands():
         gain = evaluate_chains.psnr(np.asarray(made), hq) - evaluate_chains.psnr(lq, hq)
         # the JPEG library of another machine may change single pixels of the patches
         assert gain.mean() == pytest.approx(wanted, abs=0.05), box.names[tool]
+
+
+def test_the_agent_looks_at_its_image_and_beats_the_best_constant_chain():
+    """6-6-12 is the best of all constant chains on the three fixed sets (scripts/compare_policies.py)."""
+    box = build_chain.box(["pretrained:rl_restore_tools"])
+    apply, variables = build_chain.agent("pretrained:rl_restore_a2c", tools=12)
+    rules = Rules(steps=3, allow_stop=True, min_steps=0, abort_below_input=False)
+    bank, agent = sorted_blocks(box.functions, block=1), Agent(apply, zero_carry)
+    pairs = evaluation_set("moderate", load(photographs(names=HELD_OUT)), count=24)
+    lq, hq = (jnp.asarray(evaluate_chains.unit(side)) for side in (pairs.lq, pairs.hq))
+    found = jax.jit(
+        lambda v, w: rollout(
+            jax.random.key(0), agent, v, greedy, rules, bank, w, lq, hq, tools=12
+        )
+    )(variables, box.weights)  # fmt: skip
+    gain = float((found.psnr[-1] - found.psnr[0]).mean())
+    assert len({tuple(chain) for chain in np.asarray(found.actions).T}) > 3
+    card = (FOLDER / "rl_restore_a2c.md").read_text()
+    printed = re.search(r"\| +[\d.]+ \| +[\d.]+ \| +([\d.]+) \|", card)
+    # the JPEG library of another machine may change single pixels of the patches
+    assert gain == pytest.approx(float(printed.group(1)), abs=0.05)
+
+    constant = lq
+    for tool in (5, 5, 11):
+        constant = box.functions[tool](box.weights[f"tool{tool + 1:02d}"], constant)
+    best = evaluate_chains.psnr(np.asarray(constant), hq) - evaluate_chains.psnr(lq, hq)
+    assert gain > best.mean() + 0.1
 
 
 def test_sftnet_uses_its_prior():
