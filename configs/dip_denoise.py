@@ -2,13 +2,19 @@
 
     python -m jaxsr.main --config=configs/dip_denoise.py                           a photograph, 128×128
     python -m jaxsr.main --config=configs/dip_denoise.py --config.image=photo.png  and another: its middle
+    python -m jaxsr.main --config=configs/dip_denoise.py --config.image=a.png,b.png --config.seeds=0,1,2
     python -m jaxsr.main --config=configs/dip_denoise.py:paper --config.image=F16_GT.png   figure 4
     python -m jaxsr.main --config=configs/dip_denoise.py:jpeg --config.image=snail.jpg     figure 3
 
 Paper: arXiv:1711.10925; code: DmitryUlyanov/deep-image-prior 042e0d4, denoising.ipynb. config.task.sigma is
 the noise that is added to a clean image; with 0 the image is taken as it is, and there is no truth to compare
-with. The results are evaluation/result_last.png and result_average.png, the running average of the outputs.
-config.crop.size=0 takes the whole image. Presets are joined by commas.
+with. The results are evaluation/result_<image>_<seed>_last.png and …_average.png, the running average of the
+outputs. config.crop.size=0 takes the whole image. Presets are joined by commas.
+
+Several images and seeds (config.seed where config.seeds is empty) are fitted in one program, each with the
+bits of its single run; several seeds give a mean, a map of the deviation between them, and mean ± deviation
+in the table. All seeds see the same noise, that of config.task.draw. config.placement: `unrolled`; `sharded`
+over devices; `mapped` (convolutions grouped, equal sizes); `auto` shards where the devices can be filled.
 
 Differences from the published recipe
 1. bare: a small network (121,779 parameters) on a crop, 1,200 steps.

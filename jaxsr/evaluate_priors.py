@@ -57,7 +57,6 @@ def restored(
                 rows.append(row(name, seed, kind, image, seen))
                 pictures[f"result_{name}_{seed}_{kind}.png"] = picture(image)
             shown |= {kind: made[seeds[0], kind] for kind in KINDS}
-            line = [Cell(picture(seen["lq"]), f"{name}: observed")]
             if len(seeds) > 1:
                 stack = np.stack([made[seed, "average"] for seed in seeds])
                 shown[f"mean of {len(seeds)}"] = mean = stack.mean(0)
@@ -67,7 +66,10 @@ def restored(
                 pictures[f"result_{name}_deviation.png"] = coloured(deviation)
                 with in_one_move(folder / f"result_{name}.npz") as part, part.open("wb") as file:
                     np.savez(file, mean=mean, deviation=deviation)
-            line += [Cell(picture(image), caption(m, image, seen)) for m, image in shown.items()]
+            line = [Cell(picture(image), caption(m, image, seen)) for m, image in shown.items()]
+            if "observed" not in shown:  # it is of another size
+                line.insert(0, Cell(picture(seen["lq"]), "observed"))
+            line[0] = line[0]._replace(text=f"{name}: {line[0].text}")
             if len(seeds) > 1:
                 most = deviation.mean(-1).max()
                 line.append(Cell(coloured(deviation), f"deviation, at most {most:.3f}"))

@@ -48,25 +48,8 @@ def test_outputs_and_gradients_are_the_references(name):
     path = FIXTURES / f"{name}.npz"
     if not path.is_file():
         pytest.skip("the fixtures of the reference are not here")
-    held, (network, names) = np.load(path), FORMS[name]
-    x, y, out = (jnp.asarray(np.moveaxis(held[key], 1, -1)) for key in ("x", "y", "out"))
-    params, slopes = (
-        names({k[2:]: held[k] for k in held.files if k.startswith(kind)}) for kind in ("P/", "G/")
-    )
-
-    def loss(params):
-        made = network.apply({"params": params}, x)
-        return jnp.square(made - y).mean(), made
-
-    (value, made), found = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
-    np.testing.assert_allclose(made, out, atol=2e-5)
-    np.testing.assert_allclose(value, held["loss"], atol=1e-6)
-    for (where, ours), theirs in zip(
-        jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(slopes), strict=True
-    ):
-        np.testing.assert_allclose(
-            ours, theirs, atol=1e-5 + 1e-3 * np.abs(theirs).max(), err_msg=str(where)
-        )
+    network, tree = FORMS[name]
+    prior_names.compare(network, np.load(path), tree)
 
 
 def test_a_deeper_scale_takes_sizes_that_are_no_multiple():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference.prior_names import skip_tree
+from reference import prior_names
 from reference.random_trees import shapes_of
 
 from jaxsr.models.skip_net import SkipNet, cropped
@@ -120,33 +120,9 @@ def test_outputs_and_gradients_are_the_references(name, remat):
     if not path.is_file():
         pytest.skip("the fixtures of the reference are not here")
     held, network = np.load(path), FORMS[name].clone(remat=remat)
-    x, y, out = (jnp.asarray(np.moveaxis(held[key], 1, -1)) for key in ("x", "y", "out"))
-    params, slopes = (
-        skip_tree({k[2:]: held[k] for k in held.files if k.startswith(kind)}, network)
-        for kind in ("P/", "G/")
-    )
-    assert jax.tree.structure(params) == jax.tree.structure(
-        shapes_of(network, jax.ShapeDtypeStruct(x.shape, jnp.float32))["params"]
-    )
-
-    def loss(params):
-        made = network.apply({"params": params}, x)
-        return jnp.square(made - y).mean(), made
-
-    (value, made), found = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
-    np.testing.assert_allclose(made, out, atol=2e-5)
-    np.testing.assert_allclose(value, held["loss"], atol=1e-6)
-    for (where, ours), theirs in zip(
-        jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(slopes), strict=True
-    ):
-        keys = [each.key for each in where]
-        if keys[-1] == "bias" and keys[-2].startswith("conv"):
-            # normalisation takes the bias away again: the true gradient is 0
-            assert float(jnp.abs(ours).max()) < 1e-6, keys
-            continue
-        np.testing.assert_allclose(
-            ours, theirs, atol=1e-5 + 1e-3 * np.abs(theirs).max(), err_msg=str(keys)
-        )
+    params = prior_names.compare(network, held, lambda state: prior_names.skip_tree(state, network))
+    shape = jax.ShapeDtypeStruct(np.moveaxis(held["x"], 1, -1).shape, jnp.float32)
+    assert jax.tree.structure(params) == jax.tree.structure(shapes_of(network, shape)["params"])
 
 
 def test_starts_as_in_pytorch_and_normalisation_hides_biases():
