@@ -13,6 +13,10 @@ Differences from the published recipe
 2. Bare and bsds500: 32 chains, fewer steps. The bank computes all tools, since on a CPU the gradient of
    sorted blocks is slower; paper: sorted blocks, recomputed in the backward pass, for an accelerator.
 3. paper: images reduced 2, 3 and 4 times.
+
+Obtained with `bsds500`, 150 steps of batch 8, 12 minutes of two busy cores: no gain yet. The shipped agent
+has +3.73 dB with the shipped tools on 72 held-out patches, +3.03 after 50 steps, +3.43 after 100 and +3.49
+after 150.
 """
 
 from ml_collections import ConfigDict

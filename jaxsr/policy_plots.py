@@ -73,7 +73,8 @@ def curves(
 ) -> np.ndarray:
     """Gain of evaluations over steps of training, one colour a name, a thin line a run; uint8 [h,w,3].
 
-    runs: {name: runs with `steps` and `gain`}; lines: {policy: gain} drawn across
+    runs: {name: runs with `steps` and `gain`}; lines: {policy: gain} drawn across, where they are not far
+    below the runs
     """
 
     def draw(figure: Any) -> None:
@@ -93,7 +94,11 @@ def curves(
                 )
         for place, (name, value) in enumerate(lines.items()):
             style = ("--", ":", "-.", (0, (5, 1)))[place % 4]
-            axes.axhline(value, color="0.4", lw=1, ls=style, label=name)
+            axes.axhline(value, color="0.4", lw=1, ls=style, label=f"{name} {value:.2f}")
+        gains = [gain for each in runs.values() for run in each for gain in run["gain"]]
+        if gains:
+            low, high = min(gains), max(*gains, *lines.values())
+            axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
         axes.set_xlabel("steps of training")
         axes.set_ylabel("gain of greedy chains, dB")
         axes.legend(fontsize=8, loc="lower right")
