@@ -16,7 +16,7 @@ Obtained with `bsds500` and the shipped tools, three seeds, 9 minutes each on on
 (mild), +3.91 ± 0.05 (moderate) and +4.23 ± 0.08 dB (severe) on 72 held-out patches, +3.68 ± 0.05 in all, by
 the best of ten evaluations on them (by the last: +3.70, +3.51 and +3.61). The best constant chain, 6-6-12,
 has +2.78, +3.75, +4.44 and +3.50; the greedy oracle +4.07; the best chain of each patch +4.22.
-STOPLINE
+Without the stop action (`no_stop`, one seed) +3.62, the last +3.52; the agents that may stop never do.
 
 Differences from the paper
 1. A2C with λ = 0.95 and γ = 0.99 in the place of DQN; the agent starts as `policy` says in ToolchainAgent,

@@ -110,9 +110,11 @@ Placed = Callable[[Callable[..., Any], Sequence[tuple], Tree], list[Any]]
 def several(algorithm: Algorithm, *, members: Sequence[Member], placed: Placed) -> Algorithm:
     """Several runs of one algorithm in one program.
 
-    Every member draws from its own seed what it would draw alone, so with `unrolled` and `sharded` its bits
-    are those of its single run; the keys given are not used. params, opt and extra of the state are
-    {member: those of its single run}, whatever `placed` is, so that a run may go on with another.
+    Every member draws from its own seed what it would draw alone; the keys given are not used. With
+    `unrolled` its bits are those of its single run on the same devices; with `sharded` measured so for
+    weights and optimiser, while sums that are fused otherwise may differ in the last bit (running averages).
+    params, opt and extra of the state are {member: those of its single run}, whatever `placed` is, so that a
+    run may go on with another.
     Metrics: the mean over members by its name, and «member/name». `predict` gives {member: its prediction}.
     """
 
@@ -165,7 +167,7 @@ def mapped(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -
 
 
 def sharded(mesh: Mesh) -> Placed:
-    """As many members on each device of a one-axis mesh, unrolled there: equal shapes, exact bits."""
+    """As many members on each device of a one-axis mesh, unrolled there: equal shapes."""
     (axis,) = mesh.axis_names
 
     def place(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -> list[Any]:

@@ -28,13 +28,13 @@ def test_count(network, shapes, count):
 def test_starts_and_sizes():
     network, frame = VideoUNet(features=4), jax.random.uniform(jax.random.key(0), (1, 32, 48, 3))
     held = jax.jit(network.init)(jax.random.key(1), frame)["params"]
-    assert network.apply({"params": held}, frame).shape == (1, 32, 48, 3)
+    assert jax.eval_shape(network.apply, {"params": held}, frame).shape == (1, 32, 48, 3)
     assert held["conv1_1"]["kernel"].shape == (1, 1, 3, 4)
     bound = (6 / (9 * 32 + 9 * 64)) ** 0.5
     assert 0.95 * bound < float(jnp.abs(held["conv5_1"]["kernel"]).max()) <= bound
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(held) if leaf.ndim == 1)
     with pytest.raises(ValueError, match="45×32: sides must be multiples of 16"):
-        network.apply({"params": held}, frame[:, :, :45])
+        jax.eval_shape(network.apply, {"params": held}, frame[:, :, :45])
 
 
 def test_the_rule_of_enlargement_changes_values_and_not_weights():
