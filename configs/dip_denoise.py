@@ -11,9 +11,9 @@ the noise that is added to a clean image; with 0 the image is taken as it is, an
 with. The results are evaluation/result_<image>_<seed>_last.png and …_average.png, the running average of the
 outputs. config.crop.size=0 takes the whole image. Presets are joined by commas.
 
-Several images and seeds (config.seed where config.seeds is empty) are fitted in one program, each with the
-bits of its single run; several seeds give a mean, a map of the deviation between them, and mean ± deviation
-in the table. All seeds see the same noise, that of config.task.draw. config.placement: `unrolled`; `sharded`
+Several images and seeds (config.seed where config.seeds is empty) are fitted in one program, each (if
+`unrolled`) with the bits of its single run; several seeds give a mean, a map of the deviation between them,
+and mean ± deviation in the table. All seeds see the same noise, that of config.task.draw. config.placement: `unrolled`; `sharded`
 over devices; `mapped` (convolutions grouped, equal sizes); `auto` shards where the devices can be filled.
 
 Differences from the published recipe

@@ -12,7 +12,7 @@ Every step plays one batch of whole chains with the frozen tools of config.toolb
 compiled step and makes one update. Judge a run by its gain above the best constant chain: a policy passes
 through it and may stay (scripts/compare_policies.py). Presets are joined by commas: `bsds500,no_stop`.
 
-Obtained with `bsds500` and the shipped tools, three seeds, 9 minutes each on one core: gains of +2.90 ± 0.14
+Obtained with `bsds500` and the shipped tools, three seeds, 9 minutes on one idle core: gains of +2.90 ± 0.14
 (mild), +3.91 ± 0.05 (moderate) and +4.23 ± 0.08 dB (severe) on 72 held-out patches, +3.68 ± 0.05 in all, by
 the best of ten evaluations on them (by the last: +3.70, +3.51 and +3.61). The best constant chain, 6-6-12,
 has +2.78, +3.75, +4.44 and +3.50; the greedy oracle +4.07; the best chain of each patch +4.22.
@@ -23,9 +23,9 @@ Differences from the paper
    since the paper's deviation of 0.001 hides the image.
 2. A linear layer, ours, tells the three strengths of the distortions from the features of the first image,
    and its error of 30 times is added to the loss: rewards alone leave the trunk blind to the image.
-3. bsds500: rates of 3e-3, rewards in units of 10 dB, an entropy weight that falls from 0.02 to 0.001: with
-   0.003 chains are constant before the last tool is found (+3.21 ± 0.30 dB). All examples have all three
-   distortions, as in the released script; with half of single ones severe patches lose 0.4 dB.
+3. bsds500: rates of 3e-3, rewards in units of 10 dB, an entropy weight that falls from 0.02 to 0.001; all
+   examples have all three distortions, as in the released script. With 0.003 and half of the examples with
+   one distortion, 800 updates, the last gains were +3.21 ± 0.30 dB.
 4. paper: images reduced 2, 3 and 4 times; 1,024 chains an update, 651 updates, a rate of 3e-4.
 """
 

@@ -10,7 +10,7 @@ Paper: Williams 1992, on the environment of arXiv:1804.03312; see configs/rl_res
 the estimator differs. Bare, the baseline is the agent's value. Presets are joined by commas:
 `bsds500,batch_mean`.
 
-Obtained with `bsds500` and the shipped tools, three seeds, 9 minutes each on one core: gains of +2.93 ± 0.03
+Obtained with `bsds500` and the shipped tools, three seeds, 9 minutes on one idle core: gains of +2.93 ± 0.03
 (mild), +3.95 ± 0.02 (moderate) and +4.31 ± 0.05 dB (severe) on 72 held-out patches, +3.73 ± 0.02 in all, by
 the best of ten evaluations on them (by the last: +3.58, +3.75, +3.56); the best constant chain has +3.50.
 

@@ -20,7 +20,7 @@ from jaxsr.data.sources import fetch, load, photographs
 from jaxsr.losses.tv import power_variation
 from jaxsr.ops.lanczos import lanczos_down
 from jaxsr.ops.resize import imresize
-from jaxsr.sections import call, pick, rest
+from jaxsr.sections import call, check, pick, rest
 from jaxsr.train import Experiment, Loop, placement
 from jaxsr.types import Algorithm, Batch, Tree, UserError
 
@@ -37,16 +37,15 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     loop = call(Loop, config["train"], "train")
     observations = observed(config)
     seeds = config["seeds"] or [config["seed"]]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"config.seeds {tuple(seeds)} has a seed twice: name each once.")
     operator, factor = operator_of(config["task"])
     algorithm = wrap.several(
         method(config, operator, factor),
         members=[member(name, seed) for name in observations for seed in seeds],
         placed=place(config["placement"], list(observations.values()), len(seeds)),
     )
-    batch = {
-        f"{name}/{key}": value[None]
-        for name, each in observations.items() for key, value in each.items()
-    }  # fmt: skip
+    batch = seen.together(observations)
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
         del start  # every step sees the same images
@@ -175,7 +174,9 @@ def penalties(config: Mapping[str, Any]) -> dict[str, tuple[float, prior.Term]]:
     made = {}
     for name, section in config.items():
         pick({"variation": None}, section["name"], f"losses.{name}.name")
-        variation = functools.partial(power_variation, **rest(section, "name", "weight"))
+        options = rest(section, "name", "weight")
+        check(power_variation, options, f"losses.{name}", "images")
+        variation = functools.partial(power_variation, **options)
 
         def term(image: jax.Array, batch: Batch, frozen: Tree, variation=variation) -> jax.Array:
             del batch, frozen

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsr.data.images import write_png
-from jaxsr.data.observations import Observation
+from jaxsr.data.observations import Observation, together
 from jaxsr.disk import in_one_move
 from jaxsr.evaluate import Row, write
 from jaxsr.metrics.psnr import psnr
@@ -40,11 +40,7 @@ def restored(
     """
 
     def evaluate(predict: Callable[[Batch], Tree], step: int, folder: Path):
-        batch = {
-            f"{name}/{key}": value[None]
-            for name, seen in observations.items() for key, value in seen.items()
-        }  # fmt: skip
-        found = predict(batch)
+        found = predict(together(observations))
         rows, cells, pictures = [], [], {}
         for name, seen in observations.items():
             made = {
@@ -124,12 +120,12 @@ def table(rows: Sequence[Row]) -> str:
     for name in images + ["all"] * (len(images) > 1):
         for method in methods:
             own = [r for r in rows if r["method"] == method and name in (r["image"], "all")]
-            cells = [spread(own, metric) for metric in metrics]
+            cells = [over_seeds(own, metric) for metric in metrics]
             lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"{PROTOCOL}; mean ± standard deviation over seeds.", ""])
 
 
-def spread(rows: Sequence[Row], metric: str) -> str:
+def over_seeds(rows: Sequence[Row], metric: str) -> str:
     """Mean ± deviation over the seeds of the means over images; one seed has no deviation."""
     seeds = dict.fromkeys(each["seed"] for each in rows)
     found = [np.mean([each[metric] for each in rows if each["seed"] == seed]) for seed in seeds]

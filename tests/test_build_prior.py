@@ -1,6 +1,7 @@
 """Deep priors from their configs: what they see, what they refuse, and that they restore."""
 
 import csv
+import json
 import os
 import runpy
 import subprocess
@@ -54,6 +55,11 @@ MISTAKES = [
     ("dip_sr", {"task__factor": 5}, "cannot be reduced 5 times"),
     ("dip_sr", {"losses": {"tv": {"name": "tw", "weight": 1.0}}}, "losses.tv.name = 'tw'"),
     ("dip_denoise", {"image": "photograph:coffee,photograph:coffee"}, "two images 'coffee'"),
+    ("dip_denoise", {"seeds": (1, 0, 1)}, "has a seed twice"),
+    (
+        "dip_sr", {"losses": {"tv": {"name": "variation", "weight": 1.0, "pover": 0.5}}},
+        "losses.tv.pover is not known .*power",
+    ),
     ("dip_denoise", {"placement": "maped"}, "placement = 'maped'.*mapped"),
     ("dip_sr", {"evaluation__name": "restoration"}, "evaluation.name = 'restoration'"),
 ]  # fmt: skip
@@ -83,8 +89,12 @@ def test_a_penalty_is_weighed_and_logged(root, tmp_path):
     penalty = {"tv": {"name": "variation", "weight": 1e-3, "power": 0.5}}
     made = build.experiment(config(root, "dip_sr", losses=penalty))
     train.train(made, tmp_path / "run")
-    log = (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert '"loss/tv"' in log and '"weighted/tv"' in log
+    log = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, log) if "loss/tv" in row]
+    assert len(rows) == 4
+    for row in rows:
+        assert row["weighted/tv"] == pytest.approx(1e-3 * row["loss/tv"], rel=1e-5)
+        assert row["loss"] == pytest.approx(row["loss/data"] + row["weighted/tv"], rel=1e-5)
 
 
 def test_a_run_in_two_parts_ends_with_the_same_bits(root, tmp_path):
@@ -142,13 +152,13 @@ def test_each_of_many_images_and_seeds_is_its_single_run(root, tmp_path):
 
 
 def test_seeds_shared_out_over_devices_are_their_single_runs(root, tmp_path):
-    """Two devices take one seed each (`auto`), as if the same devices took both.
+    """Two devices take one seed each, as if the same devices took both.
 
     Weights and moments have the same bits; of the running average the last bit may differ, since its
     product and sum are fused otherwise.
     """
     found = []
-    for place in ("auto", "unrolled"):
+    for place in ("sharded", "unrolled"):
         command = [
             sys.executable, "-m", "jaxsr.main", "--config=configs/dip_denoise.py:tiny",
             "--config.seeds=0,1", f"--config.placement={place}", f"--workdir={tmp_path / place}",

@@ -1,6 +1,6 @@
 """What Deep Image Prior is given: one image, spoilt in the way of a task, and what is known of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,15 @@ def written(shape: Sequence[int], text: str) -> np.ndarray:
     for number, top in enumerate(range(rows // 4, height, rows)):
         draw.text((-7 * rows // 4 * (number % 3), top), line, fill=0, font=font)
     return (np.asarray(page)[..., None] > 127).astype(np.float32)
+
+
+def together(observations: Mapping[str, Observation]) -> dict[str, np.ndarray]:
+    """One batch of several images' observations: {«image/key»: [1,h,w,c]}."""
+    return {
+        f"{name}/{key}": value[None]
+        for name, each in observations.items()
+        for key, value in each.items()
+    }
 
 
 def unit(image: np.ndarray) -> np.ndarray:
