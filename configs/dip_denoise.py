@@ -13,8 +13,9 @@ outputs. config.crop.size=0 takes the whole image. Presets are joined by commas.
 
 Several images and seeds (config.seed where config.seeds is empty) are fitted in one program, each (if
 `unrolled`) with the bits of its single run; several seeds give a mean, a map of the deviation between them,
-and mean ± deviation in the table. All seeds see the same noise, that of config.task.draw. config.placement: `unrolled`; `sharded`
-over devices; `mapped` (convolutions grouped, equal sizes); `auto` shards where the devices can be filled.
+and mean ± deviation in the table. All seeds see the same noise, that of config.task.draw.
+config.placement: `unrolled`; `sharded` over devices; `mapped` (convolutions grouped, equal sizes); `auto`
+shards where the devices can be filled.
 
 Differences from the published recipe
 1. bare: a small network (121,779 parameters) on a crop, 1,200 steps.
