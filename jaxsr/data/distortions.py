@@ -118,7 +118,7 @@ def degrade(
 
 def distorted_patch(
     *,
-    severity: str,
+    severities: Sequence[str],
     size: int = 63,
     factors: Sequence[int] = (1,),
     single_share: float = 0.0,
@@ -129,7 +129,8 @@ def distorted_patch(
     that the distortion hardly changes (PSNR over 50 dB) is drawn anew, at most nine times.
 
     Args:
-        severity: `mild`, `moderate` or `severe`; see `levels.draw`.
+        severities: of `mild`, `moderate` and `severe`, one of them with equal probability for each
+            example; see `levels.draw`.
         size: pixels.
         factors: the image is reduced by one of them, with equal probability among those that leave
             it as large as the patch.
@@ -139,17 +140,22 @@ def distorted_patch(
         transform giving `hq`, `lq` float32 [size, size, 3] in [0, 1] and `levels` float32 [3], see
         `levels.strengths`.
     Raises:
-        UserError: another severity, a share outside 0..1, a bad size or factor; when called, an
+        UserError: another severity or none, a share outside 0..1, a bad size or factor; when called, an
             image smaller than the patch.
     Source: yuke93/RL-Restore dd1463d and its issue 6 (single distortions).
     """
-    triples(severity)  # a wrong name shall be told now, not at the first batch
+    if isinstance(severities, str) or not severities:
+        raise UserError(
+            f"severities {severities!r} must be a list of names: give ('moderate',), or more."
+        )
+    for name in severities:
+        triples(name)  # a wrong name shall be told now, not at the first batch
     if not 0 <= single_share <= 1:
         raise UserError(f"single_share {single_share} must be a share from 0 to 1: change it.")
 
     def draw_chain(sample: Sample, rng: np.random.Generator) -> list[Levels]:
         if rng.random() >= single_share:
-            return [draw(severity, rng)]
+            return [draw(severities[rng.integers(len(severities))], rng)]
         return [draw_band(*BANDS[rng.integers(len(BANDS))], rng), draw_slight(rng)]
 
     return _patch(draw_chain, size=size, factors=factors, told=True)

@@ -185,7 +185,7 @@ def test_the_patch_of_training_is_of_the_whole_image_degraded(pixelwise, monkeyp
     monkeypatch.setattr(distortions, "draw", lambda severity, rng: levels)
     sample = make_sample(130, 101)
     clean, whole = (degrade(sample["hq"], chain, rng()) for chain in ([], [levels]))
-    transform, seen = distorted_patch(severity="moderate"), set()
+    transform, seen = distorted_patch(severities=("moderate",)), set()
     for i in range(80):
         out = transform(sample, rng(i))
         assert {k: (v.shape, v.dtype.name) for k, v in out.items()} == {
@@ -204,7 +204,7 @@ def test_the_patch_of_training_is_of_the_whole_image_degraded(pixelwise, monkeyp
 def test_levels_are_those_of_the_severity():
     sample = make_sample(70, 70)
     for severity, low, high in (("mild", 9, 11), ("moderate", 12, 17), ("severe", 18, 20)):
-        transform = distorted_patch(severity=severity)
+        transform = distorted_patch(severities=(severity,))
         for i in range(30):
             blur, noise, jpeg_ = transform(sample, rng(i))["levels"]
             quality = 100 - 90 * jpeg_
@@ -221,10 +221,10 @@ def test_pairs_that_are_nearly_the_same_are_drawn_anew(monkeypatch):
         return Levels(0.0, 20.0, None) if len(calls) == 4 else Levels(0.0, 0.0, None)
 
     monkeypatch.setattr(distortions, "draw", few)
-    out = distorted_patch(severity="mild")(make_sample(70, 70), rng())
+    out = distorted_patch(severities=("mild",))(make_sample(70, 70), rng())
     assert len(calls) == 4 and not nearly_same(out["hq"], out["lq"])
     calls[:] = range(10)  # past the one that differs: the tenth is taken as it is
-    out = distorted_patch(severity="mild")(make_sample(70, 70), rng())
+    out = distorted_patch(severities=("mild",))(make_sample(70, 70), rng())
     assert len(calls) == 20
     np.testing.assert_array_equal(out["hq"], out["lq"])
 
@@ -238,12 +238,13 @@ def test_nearly_the_same_is_fifty_decibels():
 def test_share_of_single_distortions():
     sample = make_sample(70, 70)
     outs = [
-        distorted_patch(severity="severe", single_share=0.5)(sample, rng(i)) for i in range(200)
+        distorted_patch(severities=("severe",), single_share=0.5)(sample, rng(i))
+        for i in range(200)
     ]
     # a mixture has at least 18 + 2 levels in sum, so two above 1; one alone has two slight ones
     single = sum(np.sort(out["levels"])[1] <= 20 / 90 for out in outs)
     assert 70 <= single <= 130  # 100 expected, four deviations are 28
-    alone = distorted_patch(severity="severe", single_share=1.0)
+    alone = distorted_patch(severities=("severe",), single_share=1.0)
     kinds = [alone(sample, rng(i))["levels"] for i in range(100)]
     assert all(np.sort(levels)[1] <= 20 / 90 for levels in kinds)
     assert {int(np.argmax(levels)) for levels in kinds} == {0, 1, 2}
@@ -254,7 +255,7 @@ def test_factors_are_drawn_among_those_that_fit():
     ramp = np.zeros((200, 200, 3), np.uint8)
     ramp[:] = np.arange(200, dtype=np.uint8)[:, None, None]
     sample = {"name": "ramp", "hq": ramp}
-    transform = distorted_patch(severity="moderate", factors=(1, 2, 3, 4))
+    transform = distorted_patch(severities=("moderate",), factors=(1, 2, 3, 4))
     slopes = []
     for i in range(90):
         hq = transform(sample, rng(i))["hq"][:, 30, 0] * 255
@@ -267,11 +268,13 @@ def test_factors_are_drawn_among_those_that_fit():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"severity": "hard"}, "use mild, moderate or severe"),
-        ({"severity": "mild", "single_share": 1.5}, "single_share 1.5"),
-        ({"severity": "mild", "size": 0}, "size 0"),
-        ({"severity": "mild", "factors": ()}, "factors"),
-        ({"severity": "mild", "factors": (1.5,)}, "whole numbers"),
+        ({"severities": ()}, "must be a list of names"),
+        ({"severities": "mild"}, "must be a list of names"),
+        ({"severities": ("hard",)}, "use mild, moderate or severe"),
+        ({"severities": ("mild",), "single_share": 1.5}, "single_share 1.5"),
+        ({"severities": ("mild",), "size": 0}, "size 0"),
+        ({"severities": ("mild",), "factors": ()}, "factors"),
+        ({"severities": ("mild",), "factors": (1.5,)}, "whole numbers"),
     ],
 )
 def test_wrong_options_are_named(options, words):
@@ -281,7 +284,7 @@ def test_wrong_options_are_named(options, words):
 
 def test_an_image_below_the_patch_is_named():
     with pytest.raises(UserError, match="100x60 pixels, smaller than the patch of 63"):
-        distorted_patch(severity="mild")(make_sample(60, 100), rng())
+        distorted_patch(severities=("mild",))(make_sample(60, 100), rng())
     with pytest.raises(UserError, match="reduced 2 times"):
         tool_patch(factors=(2,))(make_sample(100, 200, band=BANDS[0]), rng())
 
@@ -351,7 +354,7 @@ def test_a_variant_keeps_the_keys_of_its_samples():
 
 def test_transforms_are_functions_of_the_generator():
     sample = make_sample(90, 120, band=BANDS[5])
-    for transform in (distorted_patch(severity="mild", single_share=0.5), tool_patch()):
+    for transform in (distorted_patch(severities=("mild",), single_share=0.5), tool_patch()):
         first, again, other = (transform(sample, rng(i)) for i in (5, 5, 6))
         assert all(np.array_equal(first[key], again[key]) for key in first)
         assert any(not np.array_equal(first[key], other[key]) for key in first)
