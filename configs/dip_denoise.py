@@ -26,7 +26,15 @@ Differences from the published recipe
 
 from ml_collections import ConfigDict
 
-PRESETS = ("", "paper", "jpeg", "tiny")
+PRESETS = (
+    "",
+    "paper",
+    "jpeg",
+    "variance",
+    "held_out",
+    "watched",
+    "tiny",
+)
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -50,7 +58,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.noise = {"name": "constant", "peak": 1 / 30}
     config.average = 0.99
     config.fall = 5.0
-    config.losses = {}
+    config.losses = {"data": {"name": "observed", "weight": 1.0}}
+    config.watches, config.stopping = {}, {"watch": ""}
     config.networks = {
         "gen": {
             "name": "skip_net", "outputs": 3, "down": (32,) * 4, "up": (32,) * 4, "skip": (4,) * 4,
@@ -69,7 +78,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 1200, "log_every": 50, "eval_every": 400, "checkpoint_every": 400, "keep": 1, "best": "",
         "best_mode": "max",
     }  # fmt: skip
-    for change in (paper, jpeg, tiny):
+    for change in (paper, jpeg, variance, held_out, watched, tiny):
         if change.__name__ in names:
             change(config)
     return config.lock()
@@ -95,6 +104,24 @@ def jpeg(config: ConfigDict) -> None:
     widths(config, (8, 16, 32, 64, 128), (0, 0, 0, 4, 4))
     config.task.sigma, config.crop.size, config.code.channels = 0.0, 0, 3
     config.train.steps = 2400
+
+
+def variance(config: ConfigDict) -> None:
+    """Stops when the moving variance of the outputs has had no new minimum for some steps."""
+    config.watches = {"variance": {"rate": 0.1}}
+    config.stopping = {"watch": "variance", "start": 100, "patience": 300}
+
+
+def held_out(config: ConfigDict) -> None:
+    """Stops when the error on pixels kept from the fit has had no new minimum for some steps."""
+    config.watches = {"held_out": {"rate": 0.1, "share": 0.02}}
+    config.stopping = {"watch": "held_out", "start": 100, "patience": 300}
+
+
+def watched(config: ConfigDict) -> None:
+    """Both numbers are followed at every step, and the fit goes on: for scripts/compare_stopping.py."""
+    config.watches = {"held_out": {"rate": 0.1, "share": 0.02}, "variance": {"rate": 0.1}}
+    config.train.log_every = 1
 
 
 def tiny(config: ConfigDict) -> None:

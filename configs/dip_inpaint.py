@@ -22,7 +22,8 @@ Differences from the published recipe
 
 from ml_collections import ConfigDict
 
-PRESETS = ("", "paper", "hole", "depth6", "depth4", "depth2", "resnet", "unet", "tiny")
+PUBLISHED = ("paper", "hole", "depth6", "depth4", "depth2", "resnet", "unet")
+PRESETS = ("", *PUBLISHED, "variance", "held_out", "watched", "tiny")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -46,7 +47,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.noise = {"name": "constant", "peak": 0.03}
     config.average = 0.99
     config.fall = 0.0
-    config.losses = {}
+    config.losses = {"data": {"name": "observed", "weight": 1.0}}
+    config.watches, config.stopping = {}, {"watch": ""}
     config.networks = {
         "gen": {
             "name": "skip_net", "outputs": 3, "down": (32,) * 4, "up": (32,) * 4, "skip": (32,) * 4,
@@ -65,11 +67,12 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 1200, "log_every": 50, "eval_every": 400, "checkpoint_every": 400, "keep": 1, "best": "",
         "best_mode": "max",
     }  # fmt: skip
-    if names and names != ["tiny"]:
+    if set(names) & set(PUBLISHED):
         config.crop.size, config.train.steps = 0, 6001
         networks(config, names)
-    if "tiny" in names:
-        tiny(config)
+    for change in (variance, held_out, watched, tiny):
+        if change.__name__ in names:
+            change(config)
     return config.lock()
 
 
@@ -106,6 +109,24 @@ def networks(config: ConfigDict, names: list[str]) -> None:
         config.optimisers.gen.rate.peak = 0.001
     if {"depth6", "depth4", "depth2", "resnet", "unet"} & set(names):
         config.code.channels, config.noise.peak, config.train.steps = 1, 0.0, 3001
+
+
+def variance(config: ConfigDict) -> None:
+    """Stops when the moving variance of the outputs has had no new minimum for some steps."""
+    config.watches = {"variance": {"rate": 0.1}}
+    config.stopping = {"watch": "variance", "start": 100, "patience": 300}
+
+
+def held_out(config: ConfigDict) -> None:
+    """Stops when the error on pixels kept from the fit has had no new minimum for some steps."""
+    config.watches = {"held_out": {"rate": 0.1, "share": 0.02}}
+    config.stopping = {"watch": "held_out", "start": 100, "patience": 300}
+
+
+def watched(config: ConfigDict) -> None:
+    """Both numbers are followed at every step, and the fit goes on: for scripts/compare_stopping.py."""
+    config.watches = {"held_out": {"rate": 0.1, "share": 0.02}, "variance": {"rate": 0.1}}
+    config.train.log_every = 1
 
 
 def tiny(config: ConfigDict) -> None:

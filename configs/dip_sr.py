@@ -4,6 +4,7 @@
     python -m jaxsr.main --config=configs/dip_sr.py --config.image=small.png --config.task.given=True
     python -m jaxsr.main --config=configs/dip_sr.py:paper --config.image=zebra_GT.png      figure 5, ×4
     python -m jaxsr.main --config=configs/dip_sr.py:paper,x8 --config.image=zebra_GT.png   supplement, ×8
+    python -m jaxsr.main --config=configs/dip_sr.py:no_prior      pixels alone; `tv`: and their variation
 
 Paper: arXiv:1711.10925; code: DmitryUlyanov/deep-image-prior 042e0d4, super-resolution.ipynb. The large image
 is reduced by Pillow's Lanczos filter to the one that is observed; with config.task.given the image is the
@@ -17,7 +18,17 @@ Differences from the published recipe
 
 from ml_collections import ConfigDict
 
-PRESETS = ("", "paper", "x8", "tiny")
+PRESETS = (
+    "",
+    "paper",
+    "x8",
+    "no_prior",
+    "tv",
+    "variance",
+    "held_out",
+    "watched",
+    "tiny",
+)
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -41,7 +52,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.noise = {"name": "constant", "peak": 0.03}
     config.average = 0.99
     config.fall = 0.0
-    config.losses = {}
+    config.losses = {"data": {"name": "observed", "weight": 1.0}}
+    config.watches, config.stopping = {}, {"watch": ""}
     config.networks = {
         "gen": {
             "name": "skip_net", "outputs": 3, "down": (32,) * 5, "up": (32,) * 5, "skip": (4,) * 5,
@@ -60,7 +72,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 1000, "log_every": 50, "eval_every": 400, "checkpoint_every": 400, "keep": 1, "best": "",
         "best_mode": "max",
     }  # fmt: skip
-    for change in (paper, x8, tiny):
+    for change in (paper, x8, no_prior, tv, variance, held_out, watched, tiny):
         if change.__name__ in names:
             change(config)
     return config.lock()
@@ -85,6 +97,36 @@ def x8(config: ConfigDict) -> None:
     """Eight times, twice as many steps."""
     config.task.factor, config.noise.peak = 8, 0.05
     config.train.steps *= 2
+
+
+def no_prior(config: ConfigDict) -> None:
+    """The pixels themselves are fitted, without a network."""
+    config.networks.gen = {"name": "pixel_image", "outputs": 3, "scale": 0.1}
+    config.noise.peak, config.train.steps = 0.0, 2000
+
+
+def tv(config: ConfigDict) -> None:
+    """The pixels themselves, with total variation as their prior."""
+    no_prior(config)
+    config.losses.tv = {"name": "variation", "weight": 1e-7, "power": 0.5}
+
+
+def variance(config: ConfigDict) -> None:
+    """Stops when the moving variance of the outputs has had no new minimum for some steps."""
+    config.watches = {"variance": {"rate": 0.1}}
+    config.stopping = {"watch": "variance", "start": 100, "patience": 300}
+
+
+def held_out(config: ConfigDict) -> None:
+    """Stops when the error on pixels kept from the fit has had no new minimum for some steps."""
+    config.watches = {"held_out": {"rate": 0.1, "share": 0.02}}
+    config.stopping = {"watch": "held_out", "start": 100, "patience": 300}
+
+
+def watched(config: ConfigDict) -> None:
+    """Both numbers are followed at every step, and the fit goes on: for scripts/compare_stopping.py."""
+    config.watches = {"held_out": {"rate": 0.1, "share": 0.02}, "variance": {"rate": 0.1}}
+    config.train.log_every = 1
 
 
 def tiny(config: ConfigDict) -> None:

@@ -95,9 +95,19 @@ def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
         batches=functools.partial(pipeline.iterate, dataset, workers=data["workers"]),
         evaluate=evaluating(held_out),
         report=evaluate.report,
+        ended=lambda state: False,
+        smaller=functools.partial(fewer, data["batch"]),
         loop=loop,
         seed=seed,
         config=plain,
+    )
+
+
+def fewer(batch: int, share: float) -> str:
+    """What to change where only this share of the memory is there."""
+    return (
+        f"lower config.data.batch, now {batch}, to {max(1, int(batch * share))} or less, or the size of its "
+        "images"
     )
 
 

@@ -34,6 +34,7 @@ from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.levels_head import LevelsHead
 from jaxsr.models.msrresnet import MSRResNet
 from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
+from jaxsr.models.pixel_image import PixelImage
 from jaxsr.models.prior_net import PriorNet, Trunk
 from jaxsr.models.prior_resnet import PriorResNet
 from jaxsr.models.prior_unet import PriorUNet
@@ -64,6 +65,7 @@ NETWORKS = {
     "mslapsrn": MSLapSRN,
     "msrresnet": MSRResNet,
     "outdoor_scene_seg": OutdoorSceneSeg,
+    "pixel_image": PixelImage,
     "prior_net": PriorNet,
     "prior_resnet": PriorResNet,
     "prior_unet": PriorUNet,
@@ -170,14 +172,14 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
             f"--config.{where}.parent=."
         )
 
+    source = section.get("parent", "") or section.get("weights", "")
+    # read here and not in `start`, which is traced: a run's arrays cannot be read under jit
+    loaded = weights(source)[0] if source else {}
+
     def start(drawn: dict[str, Tree]) -> dict[str, Tree]:
         if section.get("parent", ""):
-            loaded, _ = weights(section["parent"])
             return drawn | {"params": from_parent(drawn["params"], loaded["params"])}
-        if section.get("weights", ""):
-            loaded, _ = weights(section["weights"])
-            return checkpoint.warm_start(drawn, loaded, source=section["weights"])
-        return drawn
+        return checkpoint.warm_start(drawn, loaded, source=source) if source else drawn
 
     return bind(module, start)
 

@@ -3,68 +3,88 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsr import evaluate, evaluate_priors, logs
+from jaxsr import build_observed as scene
+from jaxsr import evaluate, evaluate_priors
 from jaxsr.algorithms import deep_prior as prior
-from jaxsr.algorithms import wrap
-from jaxsr.build_method import DTYPES, SCHEDULES, network, optimiser
+from jaxsr.algorithms import stopping, wrap
+from jaxsr.build_method import DTYPES, FEATURE, SCHEDULES, features, network, optimiser
 from jaxsr.data import observations as seen
-from jaxsr.data.images import read_image
-from jaxsr.data.sources import fetch, load, photographs
+from jaxsr.losses.activation import activation
 from jaxsr.losses.tv import power_variation
-from jaxsr.ops.lanczos import lanczos_down
-from jaxsr.ops.resize import imresize
-from jaxsr.sections import call, check, pick, rest
+from jaxsr.sections import call, pick, rest
+from jaxsr.state import State
 from jaxsr.train import Experiment, Loop, placement
 from jaxsr.types import Algorithm, Batch, Tree, UserError
 
 REQUIRED = (
-    "average", "channels", "code", "crop", "fall", "image", "losses", "noise", "placement", "seeds", "task"
+    "average", "channels", "code", "crop", "fall", "image", "losses", "noise", "placement", "seeds",
+    "stopping", "task", "watches",
 )  # fmt: skip
-OPTIONAL = ()
-PHOTOGRAPH = "photograph:"
-LUMA = np.array([0.299, 0.587, 0.114])
+OPTIONAL = ("features",)
 
 
 def experiment(config: Mapping[str, Any]) -> Experiment:
     """One network for each image and seed: everything that `train.train` needs."""
     loop = call(Loop, config["train"], "train")
-    observations = observed(config)
+    operator, factor = scene.operator_of(config["task"])
+    observations = scene.observed(config, operator)
     seeds = config["seeds"] or [config["seed"]]
     if len(set(seeds)) < len(seeds):
         raise UserError(f"config.seeds {tuple(seeds)} has a seed twice: name each once.")
-    operator, factor = operator_of(config["task"])
+    members = [member(name, seed) for name in observations for seed in seeds]
+    single, frozen = method(config, operator, factor)
     algorithm = wrap.several(
-        method(config, operator, factor),
-        members=[member(name, seed) for name in observations for seed in seeds],
+        single, members=members,
         placed=place(config["placement"], list(observations.values()), len(seeds)),
-    )
+    )  # fmt: skip
     batch = seen.together(observations)
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
         del start  # every step sees the same images
         yield from itertools.repeat(batch)
 
+    def ended(state: State) -> bool:
+        return bool(config["stopping"]["watch"]) and all(
+            bool(state.extra[m.name]["stopping"]["ended"]) for m in members
+        )
+
     pick({"restored": None}, config["evaluation"]["name"], "evaluation.name")
     made = call(
         evaluate_priors.restored, rest(config["evaluation"], "name"), "evaluation",
-        observations=observations, seeds=seeds,
-        baselines={name: baselines(each, factor) for name, each in observations.items()},
+        observations=observations, seeds=seeds, watches=tuple(config["watches"]),
+        baselines={name: scene.baselines(each, factor) for name, each in observations.items()},
     )  # fmt: skip
     return Experiment(
-        algorithm=algorithm, frozen={}, batches=batches, evaluate=made, report=evaluate.report, loop=loop,
-        seed=config["seed"], config=config,
+        algorithm=algorithm, frozen=frozen, batches=batches, evaluate=made, report=evaluate.report,
+        ended=ended, smaller=functools.partial(crop_that_fits, observations, factor, config["crop"]),
+        loop=loop, seed=config["seed"], config=config,
     )  # fmt: skip
 
 
-def method(config: Mapping[str, Any], operator: Callable, factor: int) -> Algorithm:
-    """The fit of one network to one observation."""
+def crop_that_fits(
+    observations: Mapping[str, seen.Observation], factor: int, crop: Mapping[str, int], share: float
+) -> str:
+    """What to change where only this share of the memory is there: memory grows with the area."""
+    area = factor**2 * max(each["lq"][..., 0].size for each in observations.values())
+    side = int((area * share) ** 0.5) // crop["multiple"] * crop["multiple"]
+    rest_of_it = "let config.networks.gen.remat=True recompute what it can"
+    if not side:
+        return f"take a network with fewer scales or maps, or {rest_of_it}"
+    return (
+        f"take a crop, --config.crop.size={side}, fewer images and seeds at once, or {rest_of_it}"
+    )
+
+
+def method(
+    config: Mapping[str, Any], operator: scene.Operator, factor: int
+) -> tuple[Algorithm, Tree]:
+    """The fit of one network to one observation, and its frozen weights."""
     rate = pick(SCHEDULES, config["noise"]["name"], "noise.name")
     settings = prior.Settings(
         noise=call(rate, rest(config["noise"], "name"), "noise"),
@@ -77,15 +97,38 @@ def method(config: Mapping[str, Any], operator: Callable, factor: int) -> Algori
             f"config.networks.gen.outputs is {config['networks']['gen']['outputs']} and config.channels "
             f"{config['channels']}: the network makes the channels of the image, so let them be equal."
         )
-    code = pick(CODES, config["code"]["name"], "code.name")
-    return prior.deep_prior(
+    code = pick(scene.CODES, config["code"]["name"], "code.name")
+    found, frozen = terms(config, operator)
+    made = prior.deep_prior(
         gen=gen,
         code=call(code, rest(config["code"], "name"), "code", factor=factor),
-        terms={"data": (1.0, prior.data_term(operator))} | penalties(config["losses"]),
+        terms=found,
         fit=prior.fitness(operator),
         settings=settings,
+        watches=watching(config["watches"], operator),
         optimiser=optimiser(config["optimisers"]["gen"], "optimisers.gen"),
     )
+    section = config["stopping"]
+    if not section["watch"]:
+        return made, frozen
+    pick(dict.fromkeys(config["watches"]), section["watch"], "stopping.watch")
+    return call(
+        stopping.patient, rest(section, "watch"), "stopping",
+        algorithm=made, metric=section["watch"], kept=("average",),
+    ), frozen  # fmt: skip
+
+
+def watching(config: Mapping[str, Any], operator: scene.Operator) -> dict[str, stopping.Watch]:
+    """What is watched of the outputs, from the section `watches`."""
+    kinds = {
+        "held_out": (stopping.held_out, ("share",), {"operator": operator}),
+        "variance": (stopping.variance, (), {}),
+    }
+    made = {}
+    for name, section in config.items():
+        function, elsewhere, given = pick(kinds, name, "watches")
+        made[name] = call(function, rest(section, *elsewhere), f"watches.{name}", **given)
+    return made
 
 
 def member(name: str, seed: int) -> wrap.Member:
@@ -126,101 +169,74 @@ def place(name: str, observations: Sequence[seen.Observation], seeds: int) -> wr
     return made
 
 
-def picture(source: str, *, channels: int) -> tuple[str, np.ndarray]:
-    """Name and pixels uint8 [h,w,channels] of an image: a file, or «photograph:NAME» of the wheels."""
-    if channels not in (1, 3):
-        raise UserError(f"config.channels is {channels}: an image has 1 or 3.")
-    if source.startswith(PHOTOGRAPH):
-        name = source.removeprefix(PHOTOGRAPH)
-        pixels = fetch(load(photographs(names=(name,)), report=logs.say)[0])["hq"]
-    else:
-        name, pixels = Path(source).stem, read_image(source)
-    if channels == 1:
-        pixels = (pixels @ LUMA + 0.5).astype(np.uint8)[..., None]
-    return name, pixels
+def terms(
+    config: Mapping[str, Any], operator: scene.Operator
+) -> tuple[dict[str, tuple[float, prior.Term]], Tree]:
+    """{name: (weight, term)} of the section `losses`, and the frozen weights of its features.
 
-
-def observed(config: Mapping[str, Any]) -> dict[str, seen.Observation]:
-    """{image: what the section `task` makes of its crop}, drawn from (task.draw, its place)."""
-    section, found = config["task"], {}
-    cut = functools.partial(call, seen.centre, config["crop"], "crop")
-    make = pick(TASKS, section["name"], "task.name")
-    for index, source in enumerate(config["image"].split(",")):
-        name, image = picture(source, channels=config["channels"])
-        if name in found:
-            raise UserError(f"config.image has two images {name!r}: rename one, results would mix.")
-        given = {
-            "rng": np.random.default_rng((section.get("draw", 0), index)),
-            "image": cut(image=image),
-        }
-        if section["name"] == "inpaint":
-            given["cut"] = lambda mask: cut(image=mask)
-        found[name] = call(make, rest(section, "name", "draw"), "task", **given)
-        height, width = found[name]["lq"].shape[:2]
-        logs.say(f"{name}: {width}×{height} pixels observed")
-    return found
-
-
-def operator_of(section: Mapping[str, Any]) -> tuple[Callable[[jax.Array], jax.Array], int]:
-    """What turns a restored image into the observed one, and how many times smaller that is."""
-    if section["name"] == "super_resolution":
-        factor = section["factor"]
-        return functools.partial(lanczos_down, factor=factor), factor
-    return lambda image: image, 1
-
-
-def penalties(config: Mapping[str, Any]) -> dict[str, tuple[float, prior.Term]]:
-    """{name: (weight, term)} of the section `losses`, beside the data term."""
+    observed: the data term; variation: of the image alone; feature_l1, feature_l2: features of the image
+    and of `lq`; activation: one map of a layer. The last three need the section `features`.
+    """
+    extract, frozen, layers = None, {}, {}
+    if "features" in config:
+        extract, held, layers = features(config["features"])
+        frozen = {"features": held}
+    simple = {"observed": lambda: prior.data_term(operator), "variation": varying}
+    deep = {name: functools.partial(resembling, fn) for name, fn in FEATURE.items()}
+    deep["activation"] = exciting
     made = {}
-    for name, section in config.items():
-        pick({"variation": None}, section["name"], f"losses.{name}.name")
-        options = rest(section, "name", "weight")
-        check(power_variation, options, f"losses.{name}", "images")
-        variation = functools.partial(power_variation, **options)
-
-        def term(image: jax.Array, batch: Batch, frozen: Tree, variation=variation) -> jax.Array:
-            del batch, frozen
-            return variation(image).sum()
-
-        made[name] = (float(section["weight"]), term)
-    return made
-
-
-def baselines(observation: seen.Observation, factor: int) -> dict[str, np.ndarray]:
-    """Images that need no network: the observation itself, or its bicubic enlargement."""
-    if factor == 1:
-        return {"observed": observation["lq"]}
-    large = imresize(
-        observation["lq"].astype(np.float64), factor, border="mirror", round_passes=False
-    )
-    return {"bicubic": large.astype(np.float32)}
+    for name, section in config["losses"].items():
+        kind, where = section["name"], f"losses.{name}"
+        function = pick(simple | deep, kind, f"{where}.name")
+        if kind in deep and extract is None:
+            raise UserError(f"config.{where} needs features: add a section config.features.")
+        given = {"extract": extract, "layers": layers} if kind in deep else {}
+        made[name] = (
+            float(section["weight"]), call(function, rest(section, "name", "weight"), where, **given)
+        )  # fmt: skip
+    if not made:
+        raise UserError(
+            "config.losses is empty: the data term is {'name': 'observed', 'weight': 1.0}."
+        )
+    return made, frozen
 
 
-def noise_code(*, factor: int, channels: int, scale: float) -> Callable[..., jax.Array]:
-    """z of `channels` maps of the size of the restored image, uniform in [0, scale]."""
+def varying(*, power: float) -> prior.Term:
+    """`power_variation` of the image, a sum."""
 
-    def draw(key: jax.Array, batch: Batch) -> jax.Array:
-        height, width = batch["lq"].shape[1:3]
-        return jax.random.uniform(key, (1, factor * height, factor * width, channels), maxval=scale)
+    def term(image: jax.Array, batch: Batch, frozen: Tree) -> jax.Array:
+        del batch, frozen
+        return power_variation(image, power=power).sum()
 
-    return draw
-
-
-def grid_code(*, factor: int) -> Callable[..., jax.Array]:
-    """z of 2 maps of the size of the restored image: column/(w-1) and row/(h-1)."""
-
-    def make(key: jax.Array, batch: Batch) -> jax.Array:
-        del key
-        rows, columns = (jnp.linspace(0.0, 1.0, factor * n) for n in batch["lq"].shape[1:3])
-        return jnp.stack(jnp.meshgrid(columns, rows), -1)[None]
-
-    return make
+    return term
 
 
-CODES = {"grid": grid_code, "noise": noise_code}
-TASKS = {
-    "denoise": seen.noisy,
-    "inpaint": seen.masked,
-    "restore": seen.scattered,
-    "super_resolution": seen.reduced,
-}
+def resembling(
+    distance: Callable[..., dict[str, jax.Array]], *, extract: Callable[..., Any],
+    layers: Mapping[str, float], size: int,
+) -> prior.Term:  # fmt: skip
+    """Σ over layers of weight · mean distance between the features of the image and of `lq`.
+
+    size: of the upper left part that is looked at; 0 for all. The reference makes 256 and looks at 224.
+    """
+
+    def term(image: jax.Array, batch: Batch, frozen: Tree) -> jax.Array:
+        one, two = (x[:, :size, :size] if size else x for x in (image, batch["lq"]))
+        target = jax.lax.stop_gradient(extract(frozen["features"], two))
+        found = distance(extract(frozen["features"], one), target)
+        return sum(layers[name] * jnp.mean(value) for name, value in found.items())
+
+    return term
+
+
+def exciting(
+    *, extract: Callable[..., Any], layers: Mapping[str, float], map: int, window: int
+) -> prior.Term:
+    """The negative activation of one map in the middle of the layers."""
+
+    def term(image: jax.Array, batch: Batch, frozen: Tree) -> jax.Array:
+        del batch
+        found = extract(frozen["features"], image)
+        return -sum(layers[n] * activation(x, map=map, window=window) for n, x in found.items())
+
+    return term

@@ -1,14 +1,13 @@
 """The methods that choose chains of tools: what they need of a config, and how they are evaluated."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import optax
 
-from jaxsr import build_chain, evaluate_chains
-from jaxsr.algorithms.bank import Bank, compute_all, sorted_blocks
+from jaxsr import build_chain, evaluate_chains, memory
+from jaxsr.algorithms.bank import Bank, compute_all, one_by_one, sorted_blocks
 from jaxsr.algorithms.dqn import Settings, dqn
 from jaxsr.algorithms.joint import joint
 from jaxsr.algorithms.policy import Terms, policy_gradient
@@ -60,9 +59,10 @@ def toolchain(
 def bank(
     functions: Sequence[Callable[..., jax.Array]], *, bank: str, block: int, remat: bool
 ) -> Bank:
-    """The bank of a section `toolbox`: `blocks` (sorted by tool) or `all` (every image by every tool)."""
+    """The bank of a section `toolbox`; see `jaxsr.algorithms.bank`."""
     kinds = {
         "all": lambda: compute_all(functions),
+        "one_by_one": lambda: one_by_one(functions),
         "blocks": lambda: sorted_blocks(functions, block=block, remat=remat),
     }
     return pick(kinds, bank, "toolbox.bank")()
@@ -154,7 +154,7 @@ def q_learning(
             f"{settings.sample}: let each be at most the one before."
         )
     size = config["data"]["transform"]["size"]
-    check_memory(settings.episodes, rules.steps, size, memory_bytes())
+    check_memory(settings.episodes, rules.steps, size, memory.total())
     agent_section(config, len(held.functions))
     nets, movers = trained(config, ("agent", "levels"))
     algorithm = dqn(
@@ -176,12 +176,6 @@ def check_memory(episodes: int, steps: int, size: int, room: int) -> None:
             f"{room / 2**30:.1f} GiB of memory here half can be used: lower config.replay.episodes to "
             f"{room // (2 * each)} or less."
         )
-
-
-def memory_bytes() -> int:
-    """The memory of the first device, or of the machine where the device does not say."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def joint_training(

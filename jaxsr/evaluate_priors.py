@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsr import prior_plots
 from jaxsr.data.images import write_png
 from jaxsr.data.observations import Observation, together
 from jaxsr.disk import in_one_move
@@ -15,7 +16,13 @@ from jaxsr.sheets import Cell, sheet
 from jaxsr.types import Batch, Tree
 
 PROTOCOL = "PSNR in dB of all channels in [0, 1], no border, not rounded"
-KINDS = {"last": "image", "average": "average"}  # of results, and what `predict` calls them
+# of results, and what `predict` calls them; the last two where a fit may stop by itself
+KINDS = {
+    "last": "image",
+    "average": "average",
+    "stopped": "stopped image",
+    "stopped average": "stopped average",
+}
 
 
 def restored(
@@ -23,20 +30,24 @@ def restored(
     observations: Mapping[str, Observation],
     baselines: Mapping[str, Mapping[str, np.ndarray]],
     seeds: Sequence[int],
+    watches: Sequence[str],
     height: int,
 ) -> Callable[..., tuple[dict[str, float], np.ndarray]]:
     """Evaluates the fits to some observations, each with every seed.
 
     observations: {image: what was observed of it}
     baselines:    {image: {name: float32 [H,W,c]}}, images to compare with
+    watches:      metrics that are watched, for the curves
     height:       of the pictures
 
-    `predict` gives {image_seed: {"image", "average"}}, [1,H,W,c]. Writes step_<n>.csv, .md (mean ± standard
-    deviation over seeds) and .png, and the results as result_<image>_<seed>_last.png and …_average.png. With
-    several seeds also their mean and standard deviation, of the averages: result_<image>_mean.png and
-    …_deviation.png, and as numbers (`mean`, `deviation`, float32 [H,W,c]) in result_<image>.npz.
-    Means over images and seeds: psnr and psnr average, and with a mask psnr hole and psnr hole average (of
-    what was missing); nothing without a truth.
+    `predict` gives {image_seed: {"image", "average"}}, [1,H,W,c], and where fits may stop by themselves the
+    same of the step that is kept, «stopped image» and «stopped average». Writes step_<n>.csv, .md (mean ±
+    standard deviation over seeds) and .png, curves.png (from ../metrics.jsonl), and the results as
+    result_<image>_<seed>_last.png, …_average.png and so on. With several seeds also their mean and standard
+    deviation, of the averages: result_<image>_mean.png and …_deviation.png, and as numbers (`mean`,
+    `deviation`, float32 [H,W,c]) in result_<image>.npz.
+    Means over images and seeds: psnr, psnr average (and stopped), and with a mask psnr hole … (of what was
+    missing, not of what is held out); nothing without a truth.
     """
 
     def evaluate(predict: Callable[[Batch], Tree], step: int, folder: Path):
@@ -45,14 +56,14 @@ def restored(
         for name, seen in observations.items():
             made = {
                 (seed, kind): found[f"{name}_{seed}"][key][0]
-                for seed in seeds for kind, key in KINDS.items()
+                for seed in seeds for kind, key in KINDS.items() if key in found[f"{name}_{seed}"]
             }  # fmt: skip
             shown = dict(baselines[name])
             rows += [row(name, "", method, image, seen) for method, image in shown.items()]
             for (seed, kind), image in made.items():
                 rows.append(row(name, seed, kind, image, seen))
-                pictures[f"result_{name}_{seed}_{kind}.png"] = picture(image)
-            shown |= {kind: made[seeds[0], kind] for kind in KINDS}
+                pictures[f"result_{name}_{seed}_{kind.replace(' ', '_')}.png"] = picture(image)
+            shown |= {kind: image for (seed, kind), image in made.items() if seed == seeds[0]}
             if len(seeds) > 1:
                 stack = np.stack([made[seed, "average"] for seed in seeds])
                 shown[f"mean of {len(seeds)}"] = mean = stack.mean(0)
@@ -74,6 +85,15 @@ def restored(
             cells.append(line)
         page = sheet(cells, height=height)
         write(folder, step, rows=rows, table=table(rows), page=page)
+        pictures["curves.png"] = prior_plots.curves(
+            prior_plots.read(folder.parent / "metrics.jsonl"),
+            {name: [f"{name}_{seed}" for seed in seeds] for name in observations},
+            watches=watches,
+            lines={
+                name: max(scores(image, seen)["psnr"] for image in baselines[name].values())
+                for name, seen in observations.items() if "hq" in seen
+            },
+        )  # fmt: skip
         for file, image in pictures.items():
             write_png(folder / file, image)
         return summary(rows), page
@@ -86,11 +106,20 @@ def scores(image: np.ndarray, seen: Observation) -> dict[str, float]:
     if "hq" not in seen:
         return {}
     found = {"psnr": psnr(image, seen["hq"], border=0, peak=1.0)}
-    if "mask" in seen:
-        hole = np.broadcast_to(seen["mask"], seen["hq"].shape) == 0
+    hole = missing(seen)
+    if hole.any():
         error = np.square(image.astype(np.float64) - seen["hq"])[hole].mean()
         found["psnr hole"] = float(-10 * np.log10(error + 1e-12))
     return found
+
+
+def missing(seen: Observation) -> np.ndarray:
+    """bool [H,W,c]: what was not observed, pixels that are held out of the fit not among it."""
+    shape = seen["hq"].shape
+    if seen.get("mask", np.ones(1)).ndim != len(shape) or seen["lq"].shape != shape:
+        return np.zeros(shape, bool)
+    known = seen["mask"] + seen.get("held", np.zeros(1))
+    return np.broadcast_to(known == 0, shape)
 
 
 def row(name: str, seed: int | str, method: str, image: np.ndarray, seen: Observation) -> Row:
@@ -102,7 +131,8 @@ def row(name: str, seed: int | str, method: str, image: np.ndarray, seen: Observ
 def summary(rows: Sequence[Row]) -> dict[str, float]:
     """{«psnr», «psnr average», …}: means over images and seeds, of the last output and of the average."""
     found = {}
-    for kind, suffix in (("last", ""), ("average", " average")):
+    for kind in dict.fromkeys(each["method"] for each in rows if each["method"] in KINDS):
+        suffix = "" if kind == "last" else f" {kind}"
         own = [each for each in rows if each["method"] == kind]
         for key in own[0].keys() - {"image", "seed", "method", "protocol"}:
             found[key + suffix] = float(np.mean([each[key] for each in own]))

@@ -103,7 +103,7 @@ def curves(
         axes.set_ylabel("gain of greedy chains, dB")
         axes.legend(fontsize=8, loc="lower right")
 
-    return _drawn(draw, (7.5, 4.8))
+    return drawn(draw, (7.5, 4.8))
 
 
 def histograms(uses: Mapping[str, Mapping[str, np.ndarray]], tools: Sequence[str]) -> np.ndarray:
@@ -130,10 +130,11 @@ def histograms(uses: Mapping[str, Mapping[str, np.ndarray]], tools: Sequence[str
             row[0].set_ylabel("chains, share", fontsize=8)
         panels[0][-1].legend(fontsize=7)
 
-    return _drawn(draw, (12, 2.2 * len(uses) + 1.2))
+    return drawn(draw, (12, 2.2 * len(uses) + 1.2))
 
 
-def _drawn(draw: Callable[[Any], None], size: tuple[float, float]) -> np.ndarray:
+def drawn(draw: Callable[[Any], None], size: tuple[float, float]) -> np.ndarray:
+    """What a function draws into a matplotlib figure of `size` inches, 100 pixels each: uint8 [h,w,3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

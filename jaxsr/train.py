@@ -13,7 +13,7 @@ import numpy as np
 from clu import parameter_overview
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxsr import checkpoint, logs
+from jaxsr import checkpoint, logs, memory
 from jaxsr.state import State, step_key, stream
 from jaxsr.types import Algorithm, Batch, Tree, UserError
 
@@ -55,6 +55,8 @@ class Experiment(NamedTuple):
     batches:   step -> closeable iterator of host batches from that step on; batch i depends on (seed, i)
     evaluate:  (predict, step, folder) -> (mean metrics, picture uint8 [h, w, 3]); writes its own files
     report:    folder -> text shown at the end of a run
+    ended:     state -> whether more steps would change nothing: the run ends before its last step
+    smaller:   share of the memory needed that there is, in 0..1 -> what to change, for a sentence
     loop:      lengths and intervals
     seed:      of keys and data
     config:    the config as JSON values
@@ -65,6 +67,8 @@ class Experiment(NamedTuple):
     batches: Callable[[int], Any]
     evaluate: Callable[[Callable[[Batch], Tree], int, Path], tuple[dict[str, float], np.ndarray]]
     report: Callable[[Path], str]
+    ended: Callable[[State], bool]
+    smaller: Callable[[float], str]
     loop: Loop
     seed: int
     config: Mapping[str, Any]
@@ -151,7 +155,7 @@ def train(experiment: Experiment, workdir: Path) -> State:
     experiment, a checkpoint that cannot be read, and a loss or gradient that is not finite.
     """
     checkpoint.check_config(workdir, experiment.config)
-    place, steps = placement(), experiment.loop.steps
+    place = placement()
     with contextlib.ExitStack() as stack:
         latest = checkpoint.manager(workdir / "checkpoints", keep=experiment.loop.keep)
         stack.callback(latest.close)
@@ -162,13 +166,19 @@ def train(experiment: Experiment, workdir: Path) -> State:
         stack.callback(logs.close, log)
         frozen = jax.device_put(experiment.frozen, place.everywhere)
         run = Run(experiment, workdir, place, frozen, latest, best, log)
-        if int(state.step) < steps:
+        if not over(run, state):
             state = take_steps(run, state)
         elif not (workdir / "evaluation" / f"step_{int(state.step):08d}.md").exists():
             visit(run, state)
-    if int(state.step) >= steps:
+        done = over(run, state)
+    if done:
         logs.say(experiment.report(workdir))
     return state
+
+
+def over(run: Run, state: State) -> bool:
+    """Whether a run has no more steps to take."""
+    return int(state.step) >= run.experiment.loop.steps or run.experiment.ended(state)
 
 
 def shapes(experiment: Experiment, place: Placement) -> tuple[State, Callable[[], State]]:
@@ -198,9 +208,12 @@ def start(experiment: Experiment, latest: Any, place: Placement) -> State:
 
 
 def take_steps(run: Run, state: State) -> State:
-    """The steps of a run from the state's own on, to the last or to a signal."""
+    """The steps of a run from the state's own on, to the last, to its own end or to a signal."""
     experiment, loop, first = run.experiment, run.experiment.loop, int(state.step)
-    step = jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=run.place.everywhere)
+    step = memory.checked(
+        jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=run.place.everywhere),
+        experiment.smaller,
+    )
     pending: list[tuple[int, Any]] = []
     clock = time.monotonic()
     with contextlib.closing(experiment.batches(first)) as batches, stop_requested() as signals:
@@ -210,11 +223,13 @@ def take_steps(run: Run, state: State) -> State:
             state, metrics = step(key, state, batch, run.frozen)
             pending.append((done, metrics))
             stopped = "".join(signals[:1])  # read once: a signal may come at any line
-            last = done == loop.steps
+            reporting = is_due(done, loop.log_every)
+            ended = reporting and experiment.ended(state)
+            last = done == loop.steps or ended
             evaluating = last or is_due(done, loop.eval_every)
             saving = last or stopped or is_due(done, loop.checkpoint_every)
             # nothing is evaluated or saved before all metrics up to here were seen to be finite
-            if evaluating or saving or is_due(done, loop.log_every):
+            if evaluating or saving or reporting:
                 means = collect(pending, run)
                 rate = (time.monotonic() - clock) / len(pending)
                 logs.scalars(run.log, done, means | {"seconds_per_step": rate})
@@ -224,9 +239,12 @@ def take_steps(run: Run, state: State) -> State:
                 visit(run, state)
             if saving:
                 checkpoint.save(run.latest, state, notes(experiment))
-            if evaluating or saving or is_due(done, loop.log_every):
+            if evaluating or saving or reporting:
                 pending.clear()
                 clock = time.monotonic()
+            if ended:
+                logs.say(f"ended by itself at step {done} of {loop.steps}")
+                break
             if stopped:
                 logs.say(f"{stopped}: saved at step {done}; run the same command to go on.")
                 break

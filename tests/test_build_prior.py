@@ -8,12 +8,11 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxsr import build, build_prior, checkpoint, train
+from jaxsr import build, checkpoint, train
 from jaxsr.types import UserError
 
 
@@ -27,20 +26,6 @@ def config(root, name, **changes):
                 section = section[part]
             section[last] = value
     return made
-
-
-def test_pictures_are_files_or_photographs_in_colour_or_grey(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "one.png")
-    name, image = build_prior.picture(str(tmp_path / "one.png"), channels=3)
-    assert name == "one"
-    np.testing.assert_array_equal(image, pixels)
-    _, grey = build_prior.picture(str(tmp_path / "one.png"), channels=1)
-    wanted = np.asarray(Image.fromarray(pixels).convert("L"))
-    assert grey.shape == (5, 7, 1) and np.abs(grey[..., 0].astype(int) - wanted).max() <= 1
-    assert build_prior.picture("photograph:chelsea", channels=3)[1].shape == (300, 451, 3)
-    with pytest.raises(UserError, match="channels is 2"):
-        build_prior.picture("photograph:chelsea", channels=2)
 
 
 MISTAKES = [
@@ -74,20 +59,9 @@ def test_mistakes_are_one_sentence(root, name, changes, said):
     assert str(found.value).count("\n") == 0
 
 
-def test_codes_and_their_sizes():
-    grid = build_prior.grid_code(factor=1)(None, {"lq": jnp.zeros((1, 3, 5, 3))})
-    assert grid.shape == (1, 3, 5, 2)
-    np.testing.assert_allclose(grid[0, 0, :, 0], [0, 0.25, 0.5, 0.75, 1])
-    np.testing.assert_allclose(grid[0, :, 4, 1], [0, 0.5, 1])
-    draw = build_prior.noise_code(factor=4, channels=4, scale=0.1)
-    noise = draw(jax.random.key(0), {"lq": jnp.zeros((1, 2, 2, 3))})
-    assert noise.shape == (1, 8, 8, 4) and 0 <= float(noise.min()) < 0.01
-    assert 0.09 < float(noise.max()) < 0.1
-
-
 def test_a_penalty_is_weighed_and_logged(root, tmp_path):
-    penalty = {"tv": {"name": "variation", "weight": 1e-3, "power": 0.5}}
-    made = build.experiment(config(root, "dip_sr", losses=penalty))
+    penalty = {"name": "variation", "weight": 1e-3, "power": 0.5}
+    made = build.experiment(config(root, "dip_sr", losses__tv=penalty))
     train.train(made, tmp_path / "run")
     log = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, log) if "loss/tv" in row]

@@ -14,7 +14,11 @@ from jaxsr.state import step_key
 from jaxsr.types import UserError
 
 NAMES = (
+    "dip_compose",
     "dip_denoise",
+    "dip_features",
+    "dip_flash",
+    "dip_impedance",
     "dip_inpaint",
     "dip_restore",
     "dip_sr",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxsr import state as states
+from jaxsr.algorithms.stopping import Watch, choose
 from jaxsr.algorithms.supervised import weighted
 from jaxsr.state import State
 from jaxsr.types import Algorithm, Batch, Metrics, Network, Tree
@@ -35,6 +36,7 @@ def deep_prior(
     terms: Mapping[str, tuple[float, Term]],
     fit: Callable[[jax.Array, Batch], jax.Array],
     settings: Settings,
+    watches: Mapping[str, Watch],
     optimiser: optax.GradientTransformation,
 ) -> Algorithm:
     """Minimises Σ_n w_n·term_n(f(z + noise), batch, frozen) over the weights of f, for a fixed code z.
@@ -43,6 +45,7 @@ def deep_prior(
     code:  (key, batch) -> z; kept as extra["code"]
     terms: {name: (weight, function to a scalar)}, the first of them the data term
     fit:   (image, batch) -> PSNR in dB to what was observed, by which a step is taken back
+    watches: numbers of the outputs, metrics by their names, that tell when to stop; extra["watched"]
     A step that is taken back restores weights and optimiser as they were before the last accepted step; the
     average stays, and the step counts. (The reference keeps the moments and does not count it.)
     `predict` gives {"image": f(z), "average"}, both [1,H,W,C]. Metrics: loss, fit, and with a truth `hq` in
@@ -56,6 +59,8 @@ def deep_prior(
         state = states.create({"gen": drawn}, {"gen": optimiser})
         image = jnp.zeros_like(gen.apply(drawn, z, train=True)[0])
         extra = {"code": z, "average": image}
+        if watches:
+            extra["watched"] = {name: watch.start(image) for name, watch in watches.items()}
         if settings.fall:
             # copies: under donation two entries of the state must not share a buffer
             kept = jax.tree.map(jnp.copy, {"params": state.params["gen"], "opt": state.opt["gen"]})
@@ -79,6 +84,13 @@ def deep_prior(
         decay = jnp.where(state.step == 0, 0.0, settings.decay)
         average = decay * average + (1 - decay) * image
         extra, found, before = state.extra | {"average": average}, fit(image, batch), state
+        if watches:
+            followed = {
+                name: watch.follow(extra["watched"][name], state.step, image, batch)
+                for name, watch in watches.items()
+            }
+            extra["watched"] = {name: remembered for name, (remembered, _) in followed.items()}
+            metrics |= {name: value for name, (_, value) in followed.items()}
         state, norms = states.update(state, "gen", grads, optimiser)
         metrics |= norms | {"fit": found}
         if settings.fall:
@@ -103,11 +115,6 @@ def deep_prior(
         return {"image": image, "average": state.extra["average"]}
 
     return Algorithm(init, step, predict)
-
-
-def choose(condition: jax.Array, one: Tree, other: Tree) -> Tree:
-    """`one` where the condition holds, else `other`, leaf by leaf."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
 
 
 def psnr(image: jax.Array, truth: jax.Array) -> jax.Array:

@@ -75,6 +75,73 @@ def scattered(
     return known(image, (rng.uniform(size=shape) > missing).astype(np.float32))
 
 
+def composed(
+    rng: np.random.Generator, image: np.ndarray, *, operator: Callable[[np.ndarray], np.ndarray],
+    sigma: float, missing: float, given: bool,
+) -> Observation:  # fmt: skip
+    """What an operator makes of the image, then noise of sigma/255, clipped, then pixels lost at random.
+
+    operator: float32 [H,W,c] -> [h,w,c]; missing: share in [0, 1), the same pixels in all channels;
+    given: the image has gone through the operator already, and there is no truth
+    """
+    if not 0 <= missing < 1:
+        raise UserError(
+            f"config.task.missing is {missing}: a share of pixels lies between 0 and 1."
+        )
+    clean = unit(image)
+    lq = clean if given else operator(clean)
+    lq = np.clip(lq + sigma / 255 * rng.standard_normal(lq.shape), 0, 1).astype(np.float32)
+    mask = (rng.uniform(size=(*lq.shape[:2], 1)) >= missing).astype(np.float32)
+    found = {"lq": lq * mask, "mask": mask} if missing else {"lq": lq}
+    return found if given else found | {"hq": clean}
+
+
+def impeding(
+    rng: np.random.Generator, image: np.ndarray, *, sigma: float
+) -> dict[str, Observation]:
+    """The four targets of figure 2: the image, with noise (not clipped), its pixels shuffled, and noise.
+
+    sigma: of the noise that is added, on the scale 0..255; the last is uniform in [0, 1)
+    """
+    clean = unit(image)
+    noisy_one = clean + sigma / 255 * rng.standard_normal(clean.shape)
+    shuffled = rng.permutation(clean.reshape(-1, clean.shape[-1])).reshape(clean.shape)
+    made = {
+        "image": clean, "noisy": noisy_one, "shuffled": shuffled, "noise": rng.uniform(size=clean.shape)
+    }  # fmt: skip
+    return {name: {"lq": each.astype(np.float32)} for name, each in made.items()}
+
+
+def guide(image: np.ndarray, *, name: str, like: Sequence[int]) -> np.ndarray:
+    """A picture that guides the fit of another: the same, where it is as large."""
+    if image.shape[:2] != tuple(like[:2]):
+        raise UserError(
+            f"the picture that guides {name} is {image.shape[1]}×{image.shape[0]} pixels, and {name} "
+            f"{like[1]}×{like[0]}: make them the same size."
+        )
+    return image
+
+
+def held_out(rng: np.random.Generator, observation: Observation, *, share: float) -> Observation:
+    """Some of what is known is kept from the fit: `held` [h,w,1] (1 there), and `mask` without it.
+
+    share: in (0, 1), of the pixels
+    """
+    if not 0 < share < 1:
+        raise UserError(
+            f"config.watches.held_out.share is {share}: a share of pixels lies between 0 and 1."
+        )
+    lq = observation["lq"]
+    mask = observation.get("mask", np.ones((*lq.shape[:2], 1), np.float32))
+    chosen = (rng.uniform(size=(*lq.shape[:2], 1)) < share).astype(np.float32)
+    held = chosen * mask.min(-1, keepdims=True)
+    if not held.any():
+        raise UserError(
+            f"no pixel is held out of {lq.shape[1]}×{lq.shape[0]}: raise the share {share}."
+        )
+    return {"mask": mask * (1 - chosen), "held": held}
+
+
 def masked(
     rng: np.random.Generator, image: np.ndarray, *, cut: Callable[[np.ndarray], np.ndarray],
     mask: str, text: str,

@@ -32,11 +32,14 @@ def ones(key, batch):
     return jnp.ones(SHAPE)
 
 
-def method(*, noise=0.0, fall=0.0, rate=0.05, decay=0.9, operator=lambda image: image, extra=()):
+def method(
+    *, noise=0.0, fall=0.0, rate=0.05, decay=0.9, operator=lambda image: image, extra=(), watches=()
+):  # fmt: skip
     settings = prior.Settings(noise=lambda step: noise, decay=decay, fall=fall)
     terms = {"data": (1.0, prior.data_term(operator))} | dict(extra)
     return prior.deep_prior(
         gen=toy(), code=ones, terms=terms, fit=prior.fitness(operator), settings=settings,
+        watches=dict(watches),
         optimiser=optax.adam(rate),
     )  # fmt: skip
 

@@ -1,0 +1,59 @@
+"""Curves of deep priors over the steps of their fits."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsr.policy_plots import drawn
+
+Series = dict[str, tuple[list[int], list[float]]]
+PANELS = ("loss", "psnr", "psnr average")  # and what is watched
+
+
+def read(path: Path) -> Series:
+    """{metric: (steps, values)} of a metrics.jsonl, without evaluations; nothing where there is none."""
+    found: Series = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for row in map(json.loads, lines):
+        for name, value in row.items():
+            if name != "step" and not name.startswith("evaluation/"):
+                steps, values = found.setdefault(name, ([], []))
+                steps.append(row["step"])
+                values.append(value)
+    return found
+
+
+def curves(
+    found: Series, members: Mapping[str, Sequence[str]], watches: Sequence[str],
+    lines: Mapping[str, float],
+) -> np.ndarray:  # fmt: skip
+    """A panel for the loss, the PSNR of outputs and of averages, and what is watched; uint8 [h,w,3].
+
+    found:   of `read`, with «member/metric»
+    members: {image: its runs}, one colour an image, a thin line a run
+    watches: metrics that have a panel of their own
+    lines:   {image: PSNR}, drawn dashed, of what needs no network
+    """
+    names = [n for n in (*PANELS, *watches) if any(key.endswith(f"/{n}") for key in found)]
+
+    def draw(figure: Any) -> None:
+        panels = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
+        for axes, metric in zip(panels, names):
+            for place, (image, runs) in enumerate(members.items()):
+                for number, run in enumerate(runs):
+                    steps, values = found.get(f"{run}/{metric}", ([], []))
+                    label = image if number == 0 else None
+                    axes.plot(steps, values, color=f"C{place % 10}", lw=1, alpha=0.85, label=label)
+                if metric.startswith("psnr") and image in lines:
+                    axes.axhline(lines[image], color=f"C{place % 10}", ls="--", lw=0.8)
+            if not metric.startswith("psnr"):
+                axes.set_yscale("log")
+            axes.set_title(f"{metric}, dB" if metric.startswith("psnr") else metric, fontsize=10)
+            axes.set_xlabel("step")
+        if names:
+            panels[0].legend(fontsize=8)
+
+    return drawn(draw, (4.2 * max(1, len(names)), 3.4))
