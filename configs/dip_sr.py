@@ -72,7 +72,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 1000, "log_every": 50, "eval_every": 400, "checkpoint_every": 400, "keep": 1, "best": "",
         "best_mode": "max",
     }  # fmt: skip
-    for change in (paper, x8, no_prior, tv, variance, held_out, watched, tiny):
+    for change in (paper, x8, variance, held_out, watched, tiny, no_prior, tv):
         if change.__name__ in names:
             change(config)
     return config.lock()
@@ -102,7 +102,7 @@ def x8(config: ConfigDict) -> None:
 def no_prior(config: ConfigDict) -> None:
     """The pixels themselves are fitted, without a network."""
     config.networks.gen = {"name": "pixel_image", "outputs": 3, "scale": 0.1}
-    config.noise.peak, config.train.steps = 0.0, 2000
+    config.noise.peak = 0.0
 
 
 def tv(config: ConfigDict) -> None:

@@ -237,6 +237,7 @@ def exciting(
     def term(image: jax.Array, batch: Batch, frozen: Tree) -> jax.Array:
         del batch
         found = extract(frozen["features"], image)
-        return -sum(layers[n] * activation(x, map=map, window=window) for n, x in found.items())
+        strength = {n: activation(x, map=map, window=window).sum() for n, x in found.items()}
+        return -sum(layers[name] * value for name, value in strength.items())
 
     return term

@@ -1,5 +1,6 @@
 """Deep priors from their configs: what they see, what they refuse, and that they restore."""
 
+import contextlib
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from jaxsr import build, checkpoint, train
+from jaxsr.data.images import read_image
 from jaxsr.types import UserError
 
 
@@ -28,6 +30,7 @@ def config(root, name, **changes):
     return made
 
 
+ACTIVATION = {"name": "activation", "weight": 1.0, "map": 0, "window": 0}
 MISTAKES = [
     ("dip_denoise", {"image": "none.png"}, "none.png"),
     ("dip_denoise", {"image": "photograph:astronot"}, "no photograph 'astronot'"),
@@ -45,6 +48,16 @@ MISTAKES = [
         "dip_sr", {"losses": {"tv": {"name": "variation", "weight": 1.0, "pover": 0.5}}},
         "losses.tv.pover is not known .*power",
     ),
+    ("dip_denoise", {"losses": {}}, "losses is empty"),
+    ("dip_features", {"losses__preimage__name": "featur_l2"}, "preimage.name = 'featur_l2'.*feature_l2"),
+    ("dip_features", {"features__layers": {"level9": 1.0}}, "features.layers = 'level9'"),
+    ("dip_denoise", {"losses__a": ACTIVATION}, "losses.a needs features: add a section"),
+    ("dip_denoise", {"watches": {"varience": {}}}, "watches = 'varience'.*variance"),
+    ("dip_denoise", {"watches": {"variance": {"rate": 0.1, "share": 1.0}}}, "variance.share is not known"),
+    ("dip_denoise", {"stopping__watch": "variance"}, "stopping.watch = 'variance'"),
+    ("dip_compose", {"task__operators": ({"name": "blurr"},)}, r"operators\[0\].name = 'blurr'.*blur"),
+    ("dip_compose", {"task__operators": ({"name": "blur"},)}, r"operators\[0\].sigma is missing"),
+    ("dip_compose", {"task__missing": 1.0}, "missing is 1.0"),
     ("dip_denoise", {"placement": "maped"}, "placement = 'maped'.*mapped"),
     ("dip_sr", {"evaluation__name": "restoration"}, "evaluation.name = 'restoration'"),
 ]  # fmt: skip
@@ -147,3 +160,54 @@ def test_seeds_shared_out_over_devices_are_their_single_runs(root, tmp_path):
     for part, tolerance in (("params", 0), ("opt", 0), ("extra", 5e-7)):
         for one, two in zip(*(jax.tree.leaves(each[part]) for each in found), strict=True):
             np.testing.assert_allclose(one, two, rtol=0, atol=tolerance)
+
+
+def test_a_fit_that_stops_by_itself_is_over(root, tmp_path):
+    """It ends before its last step, writes what it kept, and the same command again takes no step."""
+    small = config(
+        root, "dip_denoise", watches={"variance": {"rate": 0.5}}, train__steps=60, train__log_every=3,
+        stopping={"watch": "variance", "start": 2, "patience": 4},
+    )  # fmt: skip
+    made = build.experiment(small)
+    state = train.train(made, tmp_path / "run")
+    assert made.ended(state) and int(state.step) < 60 and int(state.step) % 3 == 0
+    held = state.extra["astronaut_0"]["stopping"]
+    assert 2 <= int(held["step"]) < int(state.step) - 4
+    folder = tmp_path / "run" / "evaluation"
+    (table,) = folder.glob("step_*.md")
+    assert "| astronaut | stopped average | " in table.read_text()
+    kept = read_image(folder / "result_astronaut_0_stopped_average.png")
+    wanted = np.asarray(held["best"]["extra"]["average"][0])
+    assert np.abs(kept / 255 - wanted.clip(0, 1)).max() < 0.51 / 255
+    assert read_image(folder / "curves.png").shape == (340, 1680, 3)
+    again = train.train(made, tmp_path / "run")
+    assert int(again.step) == int(state.step)
+
+
+def test_a_preimage_gets_the_features_and_an_activation_rises(root, tmp_path):
+    excited = {"activation": ACTIVATION}
+    for name, losses in (("preimage", None), ("activation", excited)):
+        changes = {"train__steps": 30, "train__log_every": 1, "train__checkpoint_every": 30}
+        if losses:
+            changes["losses"] = losses
+        train.train(build.experiment(config(root, "dip_features", **changes)), tmp_path / name)
+        log = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        loss = [row["loss"] for row in map(json.loads, log) if "loss" in row]
+        assert loss[-1] < loss[0] - 0.2 * abs(loss[0])
+
+
+def test_pixels_alone_fit_what_is_seen_and_nothing_else(root, tmp_path):
+    """Without a prior a pixel that the operator does not see keeps its start."""
+    made = runpy.run_path(str(root / "configs" / "dip_sr.py"))["get_config"]("tiny,no_prior")
+    assert made.networks.gen.name == "pixel_image"
+    lost = config(
+        root, "dip_restore", networks__gen={"name": "pixel_image", "outputs": 3, "scale": 0.1},
+        noise__peak=0.0, train__steps=100, train__log_every=100, train__checkpoint_every=100,
+    )  # fmt: skip
+    experiment = build.experiment(lost)
+    first = jax.device_get(train.shapes(experiment, train.placement())[1]().params["astronaut_0"])
+    last = train.train(experiment, tmp_path / "run").params["astronaut_0"]
+    with contextlib.closing(experiment.batches(0)) as batches:
+        known = next(batches)["astronaut/mask"] > 0
+    moved = np.asarray(last["gen"]["image"]) != first["gen"]["image"]
+    assert not moved[~known].any() and moved[known].mean() > 0.99

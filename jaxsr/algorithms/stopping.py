@@ -74,7 +74,8 @@ def patient(
     metric: of the algorithm's step; looked at from step `start` on
     kept:   entries of `extra` that belong to a result, beside the weights
 
-    The step after `patience` vain ones changes nothing any more, nor does any after it: so what is kept does not depend on when the loop looks (`ended`), nor on other members of `several`.
+    The step after `patience` vain ones changes nothing any more, nor does any after it: so what is kept does
+    not depend on when the loop looks (`ended`), nor on other members of `several`.
     extra["stopping"]: the minimum, its step, weights and entries there, and whether it has ended.
     `predict` adds «stopped NAME» to each entry of the prediction: that of the minimum, or of now before
     `start`. Metrics: `best step`, `ended` (0 or 1).

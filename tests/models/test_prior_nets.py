@@ -9,6 +9,7 @@ import pytest
 from reference import prior_names
 from reference.random_trees import shapes_of
 
+from jaxsr.models.pixel_image import PixelImage
 from jaxsr.models.prior_resnet import PriorResNet
 from jaxsr.models.prior_unet import PriorUNet
 
@@ -22,6 +23,7 @@ COUNTS = [
     (PriorResNet(outputs=3, blocks=2, features=8), ((1, 32, 32, 1),), 3_267),
     (PriorUNet(outputs=3), ((1, 32, 32, 1),), 1_616_315),
     (FACTORY, ((1, 32, 32, 32),), 2_164_899),
+    (PixelImage(outputs=3), ((1, 32, 48, 1),), 32 * 48 * 3),
 ]
 
 
@@ -61,3 +63,13 @@ def test_a_deeper_scale_takes_sizes_that_are_no_multiple():
     with_cut, _ = jax.jit(made.init_with_output)(jax.random.key(1), x)
     # the last half pixel is lost in pooling, as in the reference
     assert with_cut.shape == (1, 16, 20, 3)
+
+
+def test_pixels_are_their_own_image():
+    made = PixelImage(outputs=3, scale=0.1)
+    image, variables = made.init_with_output(jax.random.key(0), jnp.zeros((1, 8, 12, 5)))
+    np.testing.assert_array_equal(image, variables["params"]["image"])
+    assert (
+        image.shape == (1, 8, 12, 3)
+        and 0 <= float(image.min()) < 0.01 < 0.09 < float(image.max()) <= 0.1
+    )
