@@ -44,14 +44,16 @@ def read_clip(source: str, *, start: int, frames: int, shrink: int) -> Clip:
         raise UserError(
             f"there is no clip {source}: name a folder of frames, or a video file ({', '.join(VIDEOS)})."
         )
-    names, held = [], []
+    names, held, first = [], [], ()
     for name, frame in named:
-        if held and frame.shape != first:
+        first = first or frame.shape
+        if frame.shape != first:
             raise UserError(
                 f"the frame {name} of {source} is {_size(frame.shape)} pixels, and {names[0]} "
                 f"{_size(first)}: all frames of a clip have one size."
             )
-        first = frame.shape
+        if name in names:
+            raise UserError(f"{source} has two frames {name}: rename one, results would mix.")
         names.append(name)
         held.append(_shrunk(frame, shrink))
     if len(held) < 2:
@@ -115,8 +117,8 @@ def check_pair(given: Clip, processed: Clip) -> None:
     counts = len(given.frames), len(processed.frames)
     if counts[0] != counts[1]:
         raise UserError(
-            f"the clip has {counts[0]} frames and the processed one {counts[1]}: process all of them, or take "
-            f"the first ones of both, --config.clip.frames={min(counts)}."
+            f"the clip has {counts[0]} frames and the processed one {counts[1]}: process all of them, or "
+            f"take the first ones of both, --config.clip.frames={min(counts)}."
         )
     sizes = [_size(clip.frames.shape[1:]) for clip in (given, processed)]
     if sizes[0] != sizes[1]:

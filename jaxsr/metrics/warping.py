@@ -1,5 +1,6 @@
 """Warping error: how far the frames of a clip differ once the motion between them is taken out."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -62,3 +63,21 @@ def pair_error(
     gap = jnp.abs(warp(other[None], flow[None])[0] - reference) ** power
     weight = jnp.where(seen.any(), seen, True)[..., None]
     return (gap * weight).sum() / (weight.sum() * reference.shape[-1])
+
+
+def pairs(count: int, flow: Callable[[int, int], jax.Array]) -> dict[str, tuple[Pair, ...]]:
+    """The pairs of frames that the errors of a clip of `count` frames look at, one for each but the first.
+
+    flow: (reference, other) -> [h,w,2]
+    Returns {"short": t with t - 1, "long": t with 0, "back": t - 1 with t}. Deep Video Prior's E_warp is the
+    mean over t of the errors of short and long, added; fast_blind_video_consistency takes back, squared.
+    """
+    look = jax.jit(visible)
+    found: dict[str, list[Pair]] = {"short": [], "long": [], "back": []}
+    for t in range(1, count):
+        near = flow(t, t - 1), flow(t - 1, t)
+        far = (flow(t, 0), flow(0, t)) if t > 1 else near
+        found["short"].append(Pair(t, t - 1, near[0], look(*near)))
+        found["long"].append(Pair(t, 0, far[0], look(*far)))
+        found["back"].append(Pair(t - 1, t, near[1], look(*near[::-1])))
+    return {name: tuple(each) for name, each in found.items()}
