@@ -1,9 +1,9 @@
 """Deep Video Prior takes the flicker out of a clip that a program has processed frame by frame.
 
     python -m jaxsr.main --config=configs/dvp.py                 a toy, see below
-    python -m jaxsr.main --config=configs/dvp.py:paper --config.clip.input=frames --config.clip.processed=done
-    python -m jaxsr.main --config=configs/dvp.py:paper,irt --config.clip.input=a.mp4 --config.clip.processed=b.mp4
-    python -m jaxsr.main --config=configs/dvp.py --config.flow.weights=spynet.npz …      with the warping error
+    python -m jaxsr.main --config=configs/dvp.py:irt             a program that jumps between two solutions
+    python -m jaxsr.main --config=configs/dvp.py:paper \
+        --config.clip.input=frames --config.clip.processed=coloured --config.flow.weights=spynet.npz
 
 Paper: arXiv:2010.11838; code: ChenyangLEI/deep-video-prior cb8920a. One network learns to turn the frames of
 one clip into the processed ones; it learns what they share before it learns their flicker. A clip is a folder

@@ -105,15 +105,17 @@ def observed(config: Mapping[str, Any]) -> tuple[clips.Clip, clips.Clip]:
     An input «photograph:NAME» is made by `slide`; an empty `processed` by `flicker`.
     """
     section = config["clip"]
-    read = functools.partial(call, clips.read_clip, rest(section, "input", "processed"), "clip")
+    options = rest(section, "input", "processed")
+    check(clips.read_clip, options, "clip", "source")
+    read = functools.partial(clips.read_clip, **options)
     name = section["input"].removeprefix(PHOTOGRAPH)
     if name != section["input"]:
         picture = fetch(load(photographs(names=(name,)), report=logs.say)[0])["hq"]
         given = call(clips.slide, config["slide"], "slide", image=picture)
     else:
-        given = read(source=section["input"])
+        given = read(section["input"])
     if section["processed"]:
-        processed = read(source=section["processed"])
+        processed = read(section["processed"])
     else:
         flicker = config["flicker"]
         spoil = pick(FLICKER, flicker["name"], "flicker.name")
