@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxsr import build_images, build_prior, build_toolchain, evaluate, logs
+from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pipeline, sources, transforms
 from jaxsr.data.levels import BANDS
@@ -42,6 +42,7 @@ FAMILIES = {
     "joint": build_toolchain,
     "policy_gradient": build_toolchain,
     "supervised": build_images,
+    "video_prior": build_video,
 }
 PRIORS = ("", "background", "files", "prior_net")
 REPORT_SECONDS = 15  # between two lines about work that goes on before the first step
@@ -65,7 +66,9 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     for name in COMMON + family.REQUIRED:
         if name not in plain:
             raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
-    return build_prior.experiment(plain) if family is build_prior else from_images(family, plain)
+    if family in (build_prior, build_video):
+        return family.experiment(plain)
+    return from_images(family, plain)
 
 
 def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:

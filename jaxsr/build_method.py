@@ -42,12 +42,14 @@ from jaxsr.models.privileged_critic import PrivilegedCritic
 from jaxsr.models.rrdbnet import RRDBNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.models.skip_net import SkipNet
+from jaxsr.models.spynet import SPyNet
 from jaxsr.models.srcnn import SRCNN
 from jaxsr.models.srresnet import SRResNet
 from jaxsr.models.toolbox import LargeTool, SmallTool, Toolbox
 from jaxsr.models.toolchain_agent import ToolchainAgent
 from jaxsr.models.vdsr import VDSR
 from jaxsr.models.vgg import VGG19, layer_names
+from jaxsr.models.video_unet import VideoUNet
 from jaxsr.sections import call, check, nearest, pick, rest
 from jaxsr.types import Algorithm, Network, Tree, UserError
 
@@ -73,6 +75,7 @@ NETWORKS = {
     "rrdbnet": RRDBNet,
     "sftnet": SFTNet,
     "skip_net": SkipNet,
+    "spynet": SPyNet,
     "srcnn": SRCNN,
     "srresnet": SRResNet,
     "tool_large": LargeTool,
@@ -81,6 +84,7 @@ NETWORKS = {
     "toolchain_agent": ToolchainAgent,
     "vdsr": VDSR,
     "vgg_discriminator": VGGDiscriminator,
+    "video_unet": VideoUNet,
 }
 OPTIMISERS = {
     "adam": optimisers.adam,

@@ -40,15 +40,16 @@ def check(need: int, room: int, smaller: Callable[[float], str]) -> None:
 def checked(function: Any, smaller: Callable[[float], str]) -> Callable[..., Any]:
     """A jitted function that is compiled at its first call, and run only where it fits (`check`).
 
-    All calls must have the shapes of the first.
+    Each new shape of the arguments is compiled and looked at anew.
     """
-    compiled: list[Any] = []
+    compiled: dict[tuple[Any, ...], Any] = {}
 
     def call(*given: Any) -> Any:
-        if not compiled:
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(given))
+        if shapes not in compiled:
             program = function.lower(*given).compile()
             check(needed(program), total(), smaller)
-            compiled.append(program)
-        return compiled[0](*given)
+            compiled[shapes] = program
+        return compiled[shapes](*given)
 
     return call

@@ -36,6 +36,7 @@ ALLOWED = {
     "reported": set(),
     "plane": {"types", "data", "checkpoint"},
     "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
+    "evaluate_clips": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
     "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
     "policy_plots": {"types", "inference", "evaluate_chains"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
@@ -52,8 +53,9 @@ ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_images"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_toolchain"] = ALLOWED["build_method"] | {"build_method", "build_chain"}
 ALLOWED["build_prior"] = ALLOWED["build_method"] | {"build_method"}
+ALLOWED["build_video"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build"] = ALLOWED["build_method"] | {
-    "build_method", "build_images", "build_prior", "build_toolchain"
+    "build_method", "build_images", "build_prior", "build_toolchain", "build_video"
 }  # fmt: skip
 ALLOWED["main"] = {"types", "build", "train"}
 

@@ -22,6 +22,7 @@ NAMES = (
     "dip_inpaint",
     "dip_restore",
     "dip_sr",
+    "dvp",
     "rl_restore_a2c",
     "rl_restore_dqn",
     "rl_restore_joint",

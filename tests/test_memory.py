@@ -28,6 +28,15 @@ def test_what_does_not_fit_is_refused_with_the_share_that_would():
         memory.check(200, 100, lambda share: f"take {share:.2f}")
 
 
+def test_a_new_shape_is_compiled_and_looked_at_anew(monkeypatch):
+    function = memory.checked(jax.jit(lambda x: 2 * x), lambda share: "take less")
+    assert float(function(jnp.ones(2)).sum()) == 4
+    monkeypatch.setattr(memory, "needed", lambda program: 2 * memory.total())
+    assert float(function(jnp.ones(2)).sum()) == 4
+    with pytest.raises(UserError, match="take less"):
+        function(jnp.ones(3))
+
+
 def test_a_prior_that_does_not_fit_names_the_crop_that_does(root, tmp_path, monkeypatch):
     path = root / "configs" / "dip_denoise.py"
     made = build.experiment(runpy.run_path(str(path))["get_config"]("tiny"))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxsr.interchange import (
     layouts_classic,
     layouts_disc,
+    layouts_flow,
     layouts_lapsrn,
     layouts_lpips,
     layouts_plain,
@@ -39,6 +40,7 @@ ALL_LAYOUTS: tuple[Layout, ...] = (
     *layouts_torchvision.LAYOUTS,
     *layouts_lpips.LAYOUTS,
     *layouts_rl_restore.LAYOUTS,
+    *layouts_flow.LAYOUTS,
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxsr.interchange.damage import reason
 from jaxsr.interchange.layout import Arrays, Layout, Section
 from jaxsr.models.sftnet import SFTNet
+from jaxsr.models.spynet import SPyNet
 from jaxsr.models.toolchain_agent import HIDDEN, SIDE, ToolchainAgent
 from jaxsr.types import UserError
 
@@ -96,6 +97,8 @@ def inputs(network: type[nn.Module], section: Section) -> list[Any]:
     images = [(len(given.get("families", "1")), side, side, given.get("channels", 3))]
     if network is SFTNet:
         images.append((1, 4 * side, 4 * side, given["classes"]))  # the maps of its prior
+    if network is SPyNet:
+        images.append(images[0])
     return images
 
 
