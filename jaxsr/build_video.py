@@ -199,7 +199,8 @@ def losses(
     l1, l2: of pixels; feature_l1, feature_l2: with the section `features`; competing: of two modes, which
     begin to compete at step `until`. Without a file of VGG19 its terms are left out, and that is said.
     """
-    extract, layers, frozen, held = None, {}, {}, config.get("features")
+    extract, layers, frozen = None, {}, {}
+    held = config["features"] if "features" in config else None
     if held and not (held["name"] == "vgg19" and not held["weights"]):
         extract, variables, layers = features(held)
         frozen = {"features": variables}

@@ -30,6 +30,7 @@ ALLOWED = {
     "sections": {"types"},
     "sheets": {"types"},
     "logs": {"types"},
+    "memory": {"types"},
     "checkpoint": {"types", "state", "data", "interchange"},
     "inference": {"types", "ops", "models", "data", "outdoor"},
     "protocols": {"types", "ops", "metrics"},
@@ -37,14 +38,15 @@ ALLOWED = {
     "plane": {"types", "data", "checkpoint"},
     "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
     "evaluate_clips": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
-    "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
     "policy_plots": {"types", "inference", "evaluate_chains"},
+    "prior_plots": {"policy_plots"},
+    "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets", "prior_plots"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
     "benchmarks": {"types", "ops", "data", "inference", "protocols", "sheets"},
     "benchmark_tables": {
         "types", "data", "checkpoint", "evaluate", "protocols", "reported", "sheets", "benchmarks"
     },
-    "train": {"types", "state", "checkpoint", "logs", "evaluate", "inference"},
+    "train": {"types", "state", "checkpoint", "logs", "memory", "evaluate", "inference"},
 }  # fmt: skip
 ALLOWED["build_method"] = set(ALLOWED) | LEAVES
 ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES
@@ -52,7 +54,8 @@ ALLOWED["build_chain"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_restorer"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_images"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build_toolchain"] = ALLOWED["build_method"] | {"build_method", "build_chain"}
-ALLOWED["build_prior"] = ALLOWED["build_method"] | {"build_method"}
+ALLOWED["build_observed"] = set(ALLOWED["build_method"])
+ALLOWED["build_prior"] = ALLOWED["build_method"] | {"build_method", "build_observed"}
 ALLOWED["build_video"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build"] = ALLOWED["build_method"] | {
     "build_method", "build_images", "build_prior", "build_toolchain", "build_video"
