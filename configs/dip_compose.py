@@ -16,6 +16,8 @@ image is the observed one, and there is no truth. A new operator is a function i
 
     OPERATORS = {"blur": blur, "box": box, …}
 
+Obtained: bare, 25.05 dB (average 25.22) from half of the pixels of the blurred and halved picture.
+
 Not an experiment of the paper (arXiv:1711.10925), which has one operator at a time.
 
 Differences from the published recipe of super-resolution

@@ -17,6 +17,12 @@ and mean ± deviation in the table. All seeds see the same noise, that of config
 config.placement: `unrolled`; `sharded` over devices; `mapped` (convolutions grouped, equal sizes); `auto`
 shards where the devices can be filled.
 
+Presets that stop a fit by itself and keep its best: `variance` (the moving variance of the outputs has had
+no new minimum for 300 steps) and `held_out` (the error on 2 % of the pixels, which the fit does not see).
+On 64×64 pixels of four images with three seeds each, 1,200 steps, the output that is kept is 0.90 ± 1.03
+and 0.68 ± 0.49 dB below the peak of its PSNR, the last one 3.61 ± 1.43 (`watched` and
+scripts/compare_stopping.py).
+
 Differences from the published recipe
 1. bare: a small network (121,779 parameters) on a crop, 1,200 steps.
 2. A step that makes the fit fall by 5 dB is taken back with the moments of Adam, which the reference keeps.

@@ -7,6 +7,9 @@ Paper: arXiv:1711.10925, figure 2. Four fits in one run; the curves of their los
 in evaluation/curves.png and metrics.jsonl (`astronaut_image_0/loss` and so on). The sheet shows what each fit
 has made.
 
+Obtained: bare, losses after 100 steps of 0.0020 (image), 0.0098 (with noise), 0.0164 (shuffled), 0.0444
+(noise).
+
 Differences from the published recipe
 1. No code was published for the figure: a standard deviation of 25/255 for the noise that is added (not
    clipped), noise uniform in [0, 1], and no noise on the code (not verified).

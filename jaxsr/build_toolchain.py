@@ -7,7 +7,7 @@ import jax
 import optax
 
 from jaxsr import build_chain, evaluate_chains, memory
-from jaxsr.algorithms.bank import Bank, compute_all, one_by_one, sorted_blocks
+from jaxsr.algorithms.bank import Bank, compute_all, sorted_blocks
 from jaxsr.algorithms.dqn import Settings, dqn
 from jaxsr.algorithms.joint import joint
 from jaxsr.algorithms.policy import Terms, policy_gradient
@@ -62,7 +62,6 @@ def bank(
     """The bank of a section `toolbox`; see `jaxsr.algorithms.bank`."""
     kinds = {
         "all": lambda: compute_all(functions),
-        "one_by_one": lambda: one_by_one(functions),
         "blocks": lambda: sorted_blocks(functions, block=block, remat=remat),
     }
     return pick(kinds, bank, "toolbox.bank")()

@@ -1,6 +1,5 @@
 """A batch through a box of tools, each image through the tool that its action names."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -35,30 +34,6 @@ def compute_all(tools: Sequence[Tool]) -> Bank:
         return every(weights, images)[actions, jnp.arange(len(images))]
 
     return Bank(apply, every)
-
-
-def one_by_one(tools: Sequence[Tool]) -> Bank:
-    """A real switch for every image, in a program as long as the batch: the way for gradients on a CPU.
-
-    The backward pass of a convolution inside a loop primitive, as `sorted_blocks` has, is many times slower
-    there: a gradient through 8 chains of 3 tools took 13.1 s so, 11.3 s by `compute_all`, and takes 1.9 s.
-    The time to compile grows with the batch.
-    """
-    count = len(tools)
-
-    def apply(weights: Tree, images: jax.Array, actions: jax.Array) -> jax.Array:
-        held = [weights[name] for name in sorted(weights)]
-        if len(held) != count:
-            raise ValueError(f"{len(held)} sets of weights for {count} tools.")
-        branches = [functools.partial(tool, own) for tool, own in zip(tools, held, strict=True)]
-        branches.append(lambda image: image)
-        made = [
-            jax.lax.switch(actions[index], branches, images[index : index + 1])
-            for index in range(len(images))
-        ]
-        return jnp.concatenate(made)
-
-    return Bank(apply, _every(tools))
 
 
 def sorted_blocks(tools: Sequence[Tool], *, block: int, remat: bool = False) -> Bank:

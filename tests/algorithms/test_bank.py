@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsr.algorithms.bank import compute_all, one_by_one, sorted_blocks
+from jaxsr.algorithms.bank import compute_all, sorted_blocks
 
 TOOLS = (
     lambda p, x: x * p,
@@ -14,7 +14,6 @@ TOOLS = (
 )
 BANKS = {
     "all": compute_all(TOOLS),
-    "one by one": one_by_one(TOOLS),
     "blocks of 1": sorted_blocks(TOOLS, block=1),
     "blocks of 4": sorted_blocks(TOOLS, block=4),
     "blocks of 4, recomputed": sorted_blocks(TOOLS, block=4, remat=True),
