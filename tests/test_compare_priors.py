@@ -1,0 +1,75 @@
+"""scripts/compare_priors.py: a fit repeated in PyTorch from what a run observed, and its sentences."""
+
+import csv
+import importlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxsr.data.images import read_image
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def script(root):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root / "scripts"))
+        yield importlib.import_module("compare_priors")
+
+
+@pytest.fixture()
+def run(root, tmp_path):
+    """What a run of two seeds leaves, its pictures drawn instead of fitted."""
+    import runpy
+
+    made = runpy.run_path(str(root / "configs" / "dip_denoise.py"))["get_config"]("tiny")
+    with made.unlocked():
+        made.seeds = (0, 1)
+    folder = tmp_path / "run"
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(made.to_dict()))
+    for seed in made.seeds:
+        for kind in ("last", "average"):
+            pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(
+                folder / "evaluation" / f"result_astronaut_{seed}_{kind}.png"
+            )
+    return folder
+
+
+def test_both_builds_are_scored_on_the_same_observation(script, run, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert script.main(["--runs", str(run), "--out", str(out)]) == 0
+    rows = list(csv.DictReader((out / "priors.csv").open()))
+    assert [(r["build"], r["seed"], r["kind"]) for r in rows] == [
+        (build, seed, kind)
+        for build in ("jaxsr", "PyTorch") for seed in "01" for kind in ("last", "average")
+    ]  # fmt: skip
+    assert all(5 < float(row["psnr"]) < 30 for row in rows)
+    assert len({row["psnr"] for row in rows if row["build"] == "PyTorch"}) == 4
+    text = capsys.readouterr().out
+    assert "| run | astronaut | average | psnr | " in text and " ± " in text
+    assert read_image(out / "priors.png").shape[1] > 900
+
+
+def test_runs_that_cannot_be_repeated_are_named(script, run, tmp_path, capsys):
+    config = json.loads((run / "config.json").read_text())
+    cases = {
+        "no config.json": None,
+        "a run of gan": {"algorithm": "gan"},
+        "fits pixel_image": {"networks": {"gen": {"name": "pixel_image"}}},
+    }
+    for number, (words, change) in enumerate(cases.items()):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        if change:
+            (folder / "config.json").write_text(json.dumps(config | change))
+        assert script.main(["--runs", str(folder), "--out", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+    (run / "evaluation" / "result_astronaut_1_last.png").unlink()
+    assert script.main(["--runs", str(run), "--out", str(tmp_path / "out")]) == 2
+    assert "result_astronaut_1_last.png is missing" in capsys.readouterr().err
