@@ -24,6 +24,7 @@ WARPING = (
     "; warping: mean |difference| to the frame before (short) and to the first (long) moved along the flow "
     "of the input, where it is seen, and their sum; squared: of the next frame, mean square"
 )
+KINDS = {"output": "image", "minor": "minor", "confidence": "confidence"}  # as `predict` calls them
 Motion = Callable[[], Mapping[str, Sequence[Pair]]]
 
 
@@ -74,10 +75,10 @@ def made_of(
     held: dict[str, list[np.ndarray]] = {}
     for frame, target in zip(given.frames, processed.frames, strict=True):
         made = predict({"frame": frame[None], "processed": target[None]})
-        for name, image in made.items():
-            held.setdefault("output" if name == "image" else name, []).append(
-                np.repeat(levels(image[0], truncate=truncate), 3 // image.shape[-1], -1)
-            )
+        for kind, name in KINDS.items():
+            if name in made:
+                image = levels(made[name][0], truncate=truncate)
+                held.setdefault(kind, []).append(np.repeat(image, 3 // image.shape[-1], -1))
     return {name: np.stack(frames) for name, frames in held.items()}
 
 

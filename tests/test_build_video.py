@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from reference.random_trees import random_like, shapes_of
 
-from jaxsr import build, build_video, train
+from jaxsr import build, build_video, evaluate_clips, train
 from jaxsr.data.images import read_image
 from jaxsr.interchange import convert, layouts_flow
 from jaxsr.models.spynet import SPyNet
@@ -111,6 +111,13 @@ def test_frames_of_a_folder_are_written_with_their_names_and_size(root, tmp_path
         held[part] = [np.asarray(Image.open(file)) for file in files]
     assert held[""][0].shape == (36, 40, 3) and held["confidence"][0].shape == (36, 40)
     assert set(np.unique(held["confidence"])) <= {0, 255}
+    drawn = {"image": np.zeros((1, 36, 40, 3)), "minor": np.ones((1, 36, 40, 3))}
+    given, processed = build_video.observed(config(root, "irt,tiny", **sources).to_dict())
+    shown = evaluate_clips.made_of(
+        lambda batch: {"confidence": drawn["minor"][..., :1]} | drawn, given, processed, truncate=False
+    )  # fmt: skip
+    assert list(shown) == ["output", "minor", "confidence"]
+    assert not shown["output"].any() and (shown["minor"] == 255).all()
     rows = list(csv.DictReader((where / "step_00000002.csv").open(encoding="utf-8")))
     assert len(rows) == 9 and list(rows[0]) == ["frame", "method", "flicker", "fidelity"]
     found = {(r["method"], r["frame"]): r for r in rows}
