@@ -1,6 +1,7 @@
 """Deep Video Prior's network: a U-Net without normalisation, fitted to one clip."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,9 +11,26 @@ import jax.numpy as jnp
 from jaxsr.models.blocks import convolution
 from jaxsr.ops.upsample import double
 
-_XAVIER = nn.initializers.glorot_uniform()
-_XAVIER_NORMAL = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
 SCALES = 4
+
+
+def xavier(*, normal: bool) -> nn.initializers.Initializer:
+    """Kernels of variance 2/(fan_in + fan_out), uniform or normal: Flax's glorot_uniform or glorot_normal.
+
+    The same numbers, but drawn as one vector, which XLA compiles several times faster on a CPU than four
+    axes: the start of this network under jit on one core in 4 s where it took 28.
+    """
+
+    def draw(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        scale = math.sqrt(2 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
+        size = (math.prod(shape),)
+        if normal:
+            found = jax.random.normal(key, size, dtype) * scale
+        else:
+            found = jax.random.uniform(key, size, dtype, -1) * (math.sqrt(3) * scale)
+        return found.reshape(shape)
+
+    return draw
 
 
 class VideoUNet(nn.Module):
@@ -49,7 +67,7 @@ class VideoUNet(nn.Module):
         )
 
         def conv(x: jax.Array, features: int, name: str, size: int = 3, bias: bool = True):
-            start = _XAVIER_NORMAL if self.port else _XAVIER
+            start = xavier(normal=self.port)
             made = convolution(
                 features, size, kernel_init=start, bias=bias, name=name, dtype=self.dtype
             )
