@@ -18,14 +18,14 @@ warping error where the motion is known, from which to choose. All of config.tra
 Presets, joined by commas: paper; irt (two images compete for every pixel); features (a perceptual loss in the
 features of the segmenter that is shipped); port (the network of the official PyTorch port); tiny.
 
-Obtained: bare, flicker 0.0442 → 0.0093 to 0.0096 (of the input 0.0187), warping error 0.0708 → 0.012 to 0.013,
-fidelity 24.3 to 24.7 dB, under a minute on one CPU core (numbers of threads round differently); irt, flicker
-0.0752 → 0.0092, warping error 0.1325 → 0.0117, 2 minutes. The published demo «Bedroom»,
-its first 30 frames at a quarter of their size, bare network, 25 epochs, 2 minutes: flicker 0.0270 → 0.0172
-(of the input 0.0188), fidelity 27.2 dB (of the input 14.9), and by the flow of a released SPyNet warping
-error 0.0318 → 0.0226 (of the input 0.0218). irt parts the two tints of its toy: each output is 0.02 from its
-own and 0.12 or more from the other. `minor` has that of the first frame here, against the intention of the
-published beginning, which guarantees nothing: look at both.
+Obtained: bare, flicker 0.0442 → 0.0093 to 0.0096 (of the input 0.0187), warping error 0.0708 → 0.012 to
+0.013, fidelity 24.3 to 24.7 dB, under a minute on one CPU core (numbers of threads round differently); irt,
+flicker 0.0752 → 0.0092, warping error 0.1325 → 0.0117, 2 minutes. The published demo «Bedroom», its first 30
+frames at a quarter of their size, bare network, 25 epochs, 2 minutes: flicker 0.0270 → 0.0172 (of the input
+0.0188), fidelity 27.2 dB (of the input 14.9), and by the flow of a released SPyNet warping error 0.0318 →
+0.0226 (of the input 0.0218). irt parts the two tints of its toy: each output is 0.02 from its own and 0.12
+from the other. `minor` has that of the first frame here, against the intention of the published
+beginning, which guarantees nothing: look at both.
 
 Differences from the published recipe
 1. bare: a quarter of the width, a rate of 1e-3, 50 epochs at full size, pixels only.
