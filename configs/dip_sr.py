@@ -101,7 +101,7 @@ def x8(config: ConfigDict) -> None:
 
 def no_prior(config: ConfigDict) -> None:
     """The pixels themselves are fitted, without a network."""
-    config.networks.gen = {"name": "pixel_image", "outputs": 3, "scale": 0.1}
+    config.networks.gen = {"name": "pixel_image", "outputs": 3, "start": 0.1}
     config.noise.peak = 0.0
 
 

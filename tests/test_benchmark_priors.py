@@ -21,7 +21,7 @@ def test_rows_and_their_tables(script, monkeypatch):
         """The first and the third form, of a network that is quick to compile."""
         found = dict(list(kept(*given).items())[::2])
         for config, _ in found.values():
-            config["networks"]["gen"] = {"name": "pixel_image", "outputs": 3, "scale": 0.1}
+            config["networks"]["gen"] = {"name": "pixel_image", "outputs": 3, "start": 0.1}
         return found
 
     monkeypatch.setattr(script, "forms", pixels)

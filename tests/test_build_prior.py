@@ -201,7 +201,7 @@ def test_pixels_alone_fit_what_is_seen_and_nothing_else(root, tmp_path):
     made = runpy.run_path(str(root / "configs" / "dip_sr.py"))["get_config"]("tiny,no_prior")
     assert made.networks.gen.name == "pixel_image"
     lost = config(
-        root, "dip_restore", networks__gen={"name": "pixel_image", "outputs": 3, "scale": 0.1},
+        root, "dip_restore", networks__gen={"name": "pixel_image", "outputs": 3, "start": 0.1},
         noise__peak=0.0, train__steps=100, train__log_every=100, train__checkpoint_every=100,
     )  # fmt: skip
     experiment = build.experiment(lost)

@@ -41,7 +41,7 @@ CASES = [
     ("rl_restore_a2c", ("box", "one"), {}, "agent.tools is 12, .* are 13: .* set it to 13"),
     ("rl_restore_dqn", ("box",), {"networks.agent.tools": 11}, "is 11, .* are 12"),
     (
-        "rl_restore_a2c", ("box",), {"data.transform.severity": "sever"},
+        "rl_restore_a2c", ("box",), {"data.transform.severities": ("sever",)},
         "sever.*mild, moderate.*severe",
     ),
     ("rl_restore_a2c", ("box",), {"evaluation.severities": ("heavy",)}, "heavy.*mild, moderate"),

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 class PixelImage(nn.Module):
     """[1,H,W,C] code, of which only the size is used -> [1,H,W,outputs], any range.
 
-    Pixels start uniform in [0, scale]. H·W·outputs parameters.
+    Pixels start uniform in [0, start]. H·W·outputs parameters.
     Source: DmitryUlyanov/deep-image-prior 042e0d4, sr_prior_effect.ipynb («no prior», «TV prior»).
     """
 
     outputs: int
-    scale: float = 0.1
+    start: float = 0.1
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, code: jax.Array, *, train: bool = False) -> jax.Array:
         del train
-        start = nn.initializers.uniform(self.scale)
-        image = self.param("image", start, (1, *code.shape[1:3], self.outputs))
+        drawn = nn.initializers.uniform(self.start)
+        image = self.param("image", drawn, (1, *code.shape[1:3], self.outputs))
         return image.astype(self.dtype)

@@ -66,7 +66,7 @@ def test_a_deeper_scale_takes_sizes_that_are_no_multiple():
 
 
 def test_pixels_are_their_own_image():
-    made = PixelImage(outputs=3, scale=0.1)
+    made = PixelImage(outputs=3, start=0.1)
     image, variables = made.init_with_output(jax.random.key(0), jnp.zeros((1, 8, 12, 5)))
     np.testing.assert_array_equal(image, variables["params"]["image"])
     assert (
