@@ -160,7 +160,8 @@ def table(
             mean, spread_of, count = over_seeds(rows, method, score, several)
             cells.append(f"{mean:.4f}" + (f" ± {spread_of:.4f}" if count > 1 else ""))
         size = f"{parameters(runs[0]):,}" if runs else ""
-        seconds = [np.median(metrics_of(folder, "seconds_per_step")[1]) for folder in runs]
+        paces = [metrics_of(folder, "seconds_per_step")[1] for folder in runs]
+        seconds = [np.median(each[1:] or each) for each in paces]  # the first holds the compilation
         pace = f"{np.mean(seconds):.2f}" if runs else ""
         lines.append(
             f"| {method} | {size} | {len(runs) or ''} | " + " | ".join(cells) + f" | {pace} |"
