@@ -3,6 +3,10 @@
     python -m jaxsr.main --config=configs/sftnet.py          5 minutes on 2 cores, nothing to download
     python -m jaxsr.main --config=configs/sftnet.py:shipped  the run behind `pretrained:sftnet`
     python -m jaxsr.main --config=configs/sftnet.py:paper    the published recipe, days on a GPU
+    python -m jaxsr.main --config=configs/sftnet.py:shipped,film   another way to use the prior: film, concat,
+                                                                   compositional (and compositional_joined)
+
+`msrc` among the presets evaluates on the 120 held-out photographs of MSRC v2 too, most of several classes.
 
 Paper: arXiv:1804.02815 (CVPR 2018); reference xinntao/SFTGAN (d98889e), and XPixelGroup/BasicSR (9fd09d4,
 9420896) for the training. bare: fine-tunes the shipped parent on the photographs inside the scikit-image
@@ -19,20 +23,37 @@ Differences from the published recipe
    young discriminator draws on flat regions, a pixel loss and an average of the generator's weights (EMA).
    The published values are in `paper`.
 5. D's running batch statistics move in D's update only (they are never used).
-6. paper: the parent of the published run went through SRGAN training on DIV2K first; name such weights in
+6. film, concat, compositional: their build beyond their names is not published. All start as the parent, with
+   the same data, losses, discriminator and schedule. `concat` and `film` have new layers in the group with
+   the higher rate, as SFT has; `compositional` has none that is new, so none waits for others (freeze 0).
+7. paper: the parent of the published run went through SRGAN training on DIV2K first; name such weights in
    `networks.gen.parent`. OST with its stored prior maps is expected under data.root.
 """
 
 from ml_collections import ConfigDict
 
-PRESETS = ("", "shipped", "paper", "tiny")
+SIZES = ("shipped", "paper", "tiny")
+# preset -> its network, the options of SFT-Net's section that it has not, and those of its own
+CONDITIONS = {
+    "film": ("film_net", ("variant",), {}),
+    "concat": ("concat_net", ("variant", "condition", "condition_hidden"), {}),
+    "compositional": (
+        "compositional_net", ("variant", "condition", "condition_hidden"), {"joined": False}
+    ),
+    "compositional_joined": (
+        "compositional_net", ("variant", "condition", "condition_hidden"), {"joined": True}
+    ),
+}  # fmt: skip
+PRESETS = ("", *SIZES, "msrc", *CONDITIONS)
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    if preset not in PRESETS:
-        raise ValueError(
-            f"there is no preset {preset!r}: configs/sftnet.py has {', '.join(PRESETS[1:])}"
-        )
+    names = [name for name in preset.split(",") if name]
+    for name in names:
+        if name not in PRESETS:
+            raise ValueError(
+                f"there is no preset {name!r}: configs/sftnet.py has {', '.join(PRESETS[1:])}"
+            )
     config = ConfigDict()
     config.name = "sftnet"
     config.seed = 0
@@ -107,13 +128,32 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 300, "log_every": 20, "eval_every": 100, "checkpoint_every": 50, "keep": 2,
         "best": "", "best_mode": "max",
     }  # fmt: skip
-    if preset == "shipped":
-        shipped(config)
-    elif preset == "paper":
-        paper(config)
-    elif preset == "tiny":
-        tiny(config)
+    for name, change in (("shipped", shipped), ("paper", paper), ("tiny", tiny), ("msrc", msrc)):
+        if name in names:
+            change(config)
+    for name in CONDITIONS:
+        if name in names:
+            conditioned(config, name)
     return config.lock()
+
+
+def msrc(config: ConfigDict) -> None:
+    """The held-out photographs of MSRC v2 under data.root among those of the evaluation."""
+    config.data.test.msrc_v2 = {
+        "kind": "folder", "path": "msrc_v2/images", "include": "msrc_v2_test", "exclude": "",
+        "prior": "prior_net",
+    }  # fmt: skip
+
+
+def conditioned(config: ConfigDict, condition: str) -> None:
+    """Another generator in the place of SFT-Net, of the same width, depth and parent."""
+    network, lacks, own = CONDITIONS[condition]
+    config.name = f"sftnet_{condition}"
+    kept = {key: value for key, value in config.networks.gen.items() if key not in lacks}
+    config.networks.gen = kept | own | {"name": network}
+    if network == "compositional_net":
+        config.networks.gen.shared = kept["blocks"] // 2
+        config.optimisers.gen.freeze = 0
 
 
 def shipped(config: ConfigDict) -> None:

@@ -23,6 +23,7 @@ from jaxsr.interchange.vgg import load_vgg19
 from jaxsr.losses import adversarial, classification, ms_ssim, perceptual, pixel
 from jaxsr.models.acd_vgg import ACDVGG96
 from jaxsr.models.carn import CARN
+from jaxsr.models.conditioned import CompositionalNet, ConcatNet, FiLMNet, from_plain_parent
 from jaxsr.models.disc_vgg import VGGDiscriminator
 from jaxsr.models.dncnn import DnCNN
 from jaxsr.models.edsr import EDSR
@@ -56,9 +57,12 @@ from jaxsr.types import Algorithm, Network, Tree, UserError
 NETWORKS = {
     "acd_vgg_96": ACDVGG96,
     "carn": CARN,
+    "compositional_net": CompositionalNet,
+    "concat_net": ConcatNet,
     "dncnn": DnCNN,
     "edsr": EDSR,
     "espcn": ESPCN,
+    "film_net": FiLMNet,
     "fsrcnn": FSRCNN,
     "idn": IDN,
     "lapsrn": LapSRN,
@@ -85,6 +89,13 @@ NETWORKS = {
     "vdsr": VDSR,
     "vgg_discriminator": VGGDiscriminator,
     "video_unet": VideoUNet,
+}
+# networks that grow from the parent that `parent` names: (params, parent's params) -> params
+GROWN = {
+    "compositional_net": from_plain_parent,
+    "concat_net": from_plain_parent,
+    "film_net": from_parent,
+    "sftnet": from_parent,
 }
 OPTIMISERS = {
     "adam": optimisers.adam,
@@ -167,7 +178,7 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
     """A network from its section: `name`, constructor arguments, one of `weights` and `parent`.
 
     weights: variables of the same network to begin with («» for random ones)
-    parent:  variables of the network that SFT-Net grows from
+    parent:  variables of the network that SFT-Net, or another of `GROWN`, grows from
     """
     module = network_module(section, where, dtype=dtype)
     if section.get("parent", "") and section.get("weights", ""):
@@ -182,7 +193,8 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
 
     def start(drawn: dict[str, Tree]) -> dict[str, Tree]:
         if section.get("parent", ""):
-            return drawn | {"params": from_parent(drawn["params"], loaded["params"])}
+            grow = pick(GROWN, section["name"], f"{where}.name")
+            return drawn | {"params": grow(drawn["params"], loaded["params"])}
         return checkpoint.warm_start(drawn, loaded, source=source) if source else drawn
 
     return bind(module, start)

@@ -18,11 +18,10 @@ from jaxsr.interchange import convert
 from jaxsr.sections import pick
 from jaxsr.types import Tree, UserError
 
-FIXED_SCALE = {
-    "sftnet": 4,
-    "tool_large": 1,
-    "tool_small": 1,
-}  # networks whose constructor has no scale
+# take the class probabilities of the prior beside the image
+CONDITIONED = ("compositional_net", "concat_net", "film_net", "sftnet")
+# networks whose constructor has no scale
+FIXED_SCALE = dict.fromkeys(CONDITIONED, 4) | {"tool_large": 1, "tool_small": 1}
 ANY_SCALE = (
     "dncnn",
     "srcnn",
@@ -41,7 +40,7 @@ def restorer(
     source: «pretrained:NAME», the folder of a run, a .safetensors file of ours, or a weight file of
             other code that `jaxsr.interchange` knows
     scale:  needed for networks that take any scale and one for several; elsewhere it is checked
-    prior:  weights of the segmenter that SFT-Net's prior maps come from (read for SFT-Net only)
+    prior:  weights of the segmenter that prior maps come from (read for SFT-Net and its kin only)
     precision: type that the network computes in, float32 (in full, TF32 on no GPU) or bfloat16;
             weights and images are float32
 
@@ -69,7 +68,7 @@ def restorer(
         section["scale"] = chosen_scale(source, section, scale, told="layout" not in card)
     elif scale not in (None, FIXED_SCALE[name]):
         raise UserError(_refusal(source, name, f"×{FIXED_SCALE[name]}", scale))
-    maps = prior_function(prior) if name == "sftnet" else None
+    maps = prior_function(prior) if name in CONDITIONED else None
     dtype = pick(build_method.DTYPES, precision, "precision")
     try:
         module = build_method.network_module(section, "network", dtype=dtype)

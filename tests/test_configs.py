@@ -108,6 +108,31 @@ def test_one_tool_alone_is_trained_by_the_same_config(root, tmp_path):
         build.experiment(config)
 
 
+@pytest.mark.parametrize("preset", ["film", "concat", "compositional", "compositional_joined"])
+def test_conditions_of_sftnet_differ_in_the_generator_alone(root, preset):
+    ours, theirs = (
+        get_config(root, "sftnet", p).to_dict() for p in (f"shipped,{preset}", "shipped")
+    )
+    assert ours.pop("name") == f"sftnet_{preset}" and theirs.pop("name") == "sftnet"
+    gen, sft = ours["networks"].pop("gen"), theirs["networks"].pop("gen")
+    assert gen["parent"] == sft["parent"] and gen["blocks"] == sft["blocks"]
+    freeze = [each["optimisers"]["gen"].pop("freeze") for each in (ours, theirs)]
+    assert freeze == ([0, 100] if "compositional" in preset else [100, 100])
+    assert ours == theirs
+    made = build.experiment(get_config(root, "sftnet", f"tiny,{preset}"))
+    place = train.placement()
+    with contextlib.closing(made.batches(0)) as batches:
+        batch = train.put(next(batches), place)
+    state = train.shapes(made, place)[1]()
+    before = jax.device_get(state.params["gen"])
+    state, metrics = jax.jit(made.algorithm.step)(step_key(0, 0), state, batch, made.frozen)
+    assert all(np.isfinite(value) for value in metrics.values())
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, state.params["gen"])
+    # the first steps are for what is new: all of it where nothing is
+    assert any(jax.tree.leaves(moved))
+    assert moved["conv0" if preset == "film" else "model_0"]["kernel"] == (freeze[0] == 0)
+
+
 @pytest.mark.parametrize(
     ("name", "preset", "metric"),
     [

@@ -1,5 +1,6 @@
 """The residual super-resolution network of early BasicSR, parent of the SFT-GAN generator."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -54,15 +55,7 @@ class LegacySRResNet(nn.Module):
         first = convolution(self.features, 3, name="model_0", **options)(lq)
         trunk = _Trunk(self.features, self.blocks, self.outer_gain, self.dtype, name="model_1")
         x = trunk(first) + first
-        index = 2
-        for factor in factors:
-            x = shuffle_stage(
-                x, factor, name=f"model_{index}", gain=self.outer_gain, dtype=self.dtype
-            )
-            index += 3  # the published sequence counts convolution, shuffle and ReLU
-        x = nn.relu(convolution(self.features, 3, name=f"model_{index}", **options)(x))
-        x = convolution(3, 3, name=f"model_{index + 2}", **options)(x)
-        return x.astype(jnp.float32)
+        return reconstruction(x, factors, gain=self.outer_gain, dtype=self.dtype)
 
 
 class _Trunk(nn.Module):
@@ -75,7 +68,30 @@ class _Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for i in range(self.blocks):
-            x = _Residual(self.features, self.dtype, name=f"sub_{i}")(x)
+        x = residual_blocks(x, range(self.blocks), dtype=self.dtype)
         options = dict(kernel_init=kaiming_normal(self.gain), dtype=self.dtype)
         return convolution(self.features, 3, name=f"sub_{self.blocks}", **options)(x)
+
+
+def residual_blocks(x: jax.Array, places: Iterable[int], *, dtype: Any) -> jax.Array:
+    """The residual blocks of these places, one after the other: [B,H,W,C] -> [B,H,W,C].
+
+    Called inside a compact module: the blocks become the caller's children sub_0, sub_1, …
+    """
+    for place in places:
+        x = _Residual(x.shape[-1], dtype, name=f"sub_{place}")(x)
+    return x
+
+
+def reconstruction(x: jax.Array, factors: Sequence[int], *, gain: float, dtype: Any) -> jax.Array:
+    """Upsampling stages and two convolutions: [B,H,W,C] -> float32 [B,sH,sW,3], s the product of factors.
+
+    Called inside a compact module: the convolutions become the caller's children model_2, …
+    """
+    index, features = 2, x.shape[-1]
+    options = dict(kernel_init=kaiming_normal(gain), dtype=dtype)
+    for factor in factors:
+        x = shuffle_stage(x, factor, name=f"model_{index}", gain=gain, dtype=dtype)
+        index += 3  # the published sequence counts convolution, shuffle and ReLU
+    x = nn.relu(convolution(features, 3, name=f"model_{index}", **options)(x))
+    return convolution(3, 3, name=f"model_{index + 2}", **options)(x).astype(jnp.float32)

@@ -98,44 +98,67 @@ class SFTNet(nn.Module):
     @nn.compact
     def __call__(self, lq: jax.Array, seg: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no batch normalisation, no dropout
-        self._check(lq, seg)
-        options = dict(kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
-        c = self._condition(seg)
-        first = convolution(self.features, 3, name="conv0", **options)(lq)
-        x = first
-        for i in range(self.blocks):
-            x = _Residual(self.variant, self.features, self.dtype, name=f"sft_branch_{i}")(x, c)
-        x = _sft(self.variant, f"sft_branch_{self.blocks}", self.dtype)(x, c)
-        last = f"sft_branch_{self.blocks + 1}"
-        x = first + convolution(self.features, 3, name=last, **options)(x)
-        for i in range(2):
-            if self.variant == "pytorch":
-                x = shuffle_stage(x, 2, name=f"HR_branch_{3 * i}", gain=_GAIN, dtype=self.dtype)
-            else:
-                conv = convolution(self.features, 3, name=f"HR_branch_{3 * i + 1}", **options)
-                x = nn.relu(conv(upsample_nearest(x, 2)))
-        x = nn.relu(convolution(self.features, 3, name="HR_branch_6", **options)(x))
-        return convolution(3, 3, name="HR_branch_8", **options)(x).astype(jnp.float32)
-
-    def _condition(self, seg: jax.Array) -> jax.Array:
-        """[B,4H,4W,classes] -> [B,H,W,condition], computed once for all SFT layers."""
-        options = dict(padding=0, kernel_init=kaiming_normal(_GAIN), dtype=self.dtype)
-        c = convolution(self.condition_hidden, _SCALE, stride=_SCALE, name="CondNet_0", **options)(
-            seg
-        )
-        for index in (2, 4, 6, 8):
-            width = self.condition if index == 8 else self.condition_hidden
-            c = nn.leaky_relu(c, _CONDITION_SLOPE)
-            c = convolution(width, 1, name=f"CondNet_{index}", **options)(c)
-        return c
-
-    def _check(self, lq: jax.Array, seg: jax.Array) -> None:
         if self.variant not in ("pytorch", "torch"):
             raise ValueError(f"variant must be 'pytorch' or 'torch', not {self.variant!r}.")
-        b, h, w, _ = lq.shape
-        expected = (b, _SCALE * h, _SCALE * w, self.classes)
-        if seg.shape != expected:
-            raise ValueError(f"seg must be {expected} for lq {lq.shape}, not {seg.shape}.")
+        check_prior(lq, seg, classes=self.classes)
+        c = condition_maps(
+            seg, features=self.condition, hidden=self.condition_hidden, dtype=self.dtype
+        )
+        return modulated(
+            lq,
+            c,
+            variant=self.variant,
+            features=self.features,
+            blocks=self.blocks,
+            dtype=self.dtype,
+        )
+
+
+def check_prior(lq: jax.Array, seg: jax.Array, *, classes: int) -> None:
+    """ValueError for a seg that is not [B,4H,4W,classes] beside lq [B,H,W,C]."""
+    b, h, w, _ = lq.shape
+    expected = (b, _SCALE * h, _SCALE * w, classes)
+    if seg.shape != expected:
+        raise ValueError(f"seg must be {expected} for lq {lq.shape}, not {seg.shape}.")
+
+
+def condition_maps(seg: jax.Array, *, features: int, hidden: int, dtype: Any) -> jax.Array:
+    """CondNet: [B,4H,4W,classes] -> [B,H,W,features], computed once for all SFT layers.
+
+    Called inside a compact module: its convolutions become the caller's children CondNet_0, …
+    """
+    options = dict(padding=0, kernel_init=kaiming_normal(_GAIN), dtype=dtype)
+    c = convolution(hidden, _SCALE, stride=_SCALE, name="CondNet_0", **options)(seg)
+    for index in (2, 4, 6, 8):
+        c = nn.leaky_relu(c, _CONDITION_SLOPE)
+        width = features if index == 8 else hidden
+        c = convolution(width, 1, name=f"CondNet_{index}", **options)(c)
+    return c
+
+
+def modulated(
+    lq: jax.Array, c: jax.Array, *, variant: str, features: int, blocks: int, dtype: Any
+) -> jax.Array:
+    """The network behind CondNet: lq [B,H,W,3], condition [B,H,W,K] -> float32 [B,4H,4W,3].
+
+    A condition [B,1,1,K] modulates all pixels alike. Called inside a compact module, whose children
+    the layers become.
+    """
+    options = dict(kernel_init=kaiming_normal(_GAIN), dtype=dtype)
+    first = convolution(features, 3, name="conv0", **options)(lq)
+    x = first
+    for i in range(blocks):
+        x = _Residual(variant, features, dtype, name=f"sft_branch_{i}")(x, c)
+    x = _sft(variant, f"sft_branch_{blocks}", dtype)(x, c)
+    x = first + convolution(features, 3, name=f"sft_branch_{blocks + 1}", **options)(x)
+    for i in range(2):
+        if variant == "pytorch":
+            x = shuffle_stage(x, 2, name=f"HR_branch_{3 * i}", gain=_GAIN, dtype=dtype)
+        else:
+            conv = convolution(features, 3, name=f"HR_branch_{3 * i + 1}", **options)
+            x = nn.relu(conv(upsample_nearest(x, 2)))
+    x = nn.relu(convolution(features, 3, name="HR_branch_6", **options)(x))
+    return convolution(3, 3, name="HR_branch_8", **options)(x).astype(jnp.float32)
 
 
 def _sft(variant: str, name: str, dtype: Any) -> SFTLayer:

@@ -9,6 +9,7 @@ from reference.restorers import image, restorer, small
 
 from jaxsr.inference import budget, receptive, tiles
 from jaxsr.models.blocks import TransposedConv, convolution
+from jaxsr.models.conditioned import FiLMNet
 from jaxsr.models.dncnn import DnCNN
 from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.rrdbnet import RRDBNet
@@ -95,6 +96,12 @@ def test_instance_normalisation_cannot_be_tiled(monkeypatch):
     monkeypatch.setattr(tiles, "analysed", lambda lowered: (full, 0))
     with pytest.raises(UserError, match="no memory for 20×9 pixels"):
         tiles.runner(made, memory_mib=1000)(lq)
+
+
+def test_a_prior_averaged_over_the_image_cannot_be_tiled():
+    made = restorer("film_net", FiLMNet(features=4, blocks=1, condition=4, condition_hidden=4))
+    with pytest.raises(UserError, match="film_net cannot be tiled: every pixel of its output"):
+        receptive.support(made)
 
 
 class _Deep(nn.Module):

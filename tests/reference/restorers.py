@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 from reference.random_trees import random_like, shapes_of
 
-from jaxsr.build_restorer import FIXED_SCALE
+from jaxsr.build_restorer import CONDITIONED, FIXED_SCALE
 from jaxsr.inference.restorer import Restorer
 from jaxsr.models.carn import CARN
+from jaxsr.models.conditioned import CompositionalNet, ConcatNet
 from jaxsr.models.dncnn import DnCNN
 from jaxsr.models.edsr import EDSR
 from jaxsr.models.espcn import ESPCN
@@ -27,6 +28,12 @@ _SFT = dict(features=4, blocks=1, condition=4, condition_hidden=4)
 SMALL = {
     "carn": ("carn", CARN(features=4, scale=2)),
     "carn shared": ("carn", CARN(features=4, groups=2, shared=True, scale=3)),
+    "compositional": ("compositional_net", CompositionalNet(features=2, blocks=2, shared=1)),
+    "compositional joined": (
+        "compositional_net",
+        CompositionalNet(features=2, blocks=2, shared=1, joined=True),
+    ),
+    "concat": ("concat_net", ConcatNet(features=4, blocks=1)),
     "dncnn": ("dncnn", DnCNN(depth=4, features=4, channels=1, batch_norm=True)),
     "edsr": ("edsr", EDSR(features=4, blocks=2, scale=3)),
     "espcn": ("espcn", ESPCN(scale=3)),
@@ -58,18 +65,18 @@ def small(label, *, seed=0):
 
 
 def restorer(name, module, *, seed=0):
-    """A Restorer of a module with random weights; SFT-Net gets a prior that looks at single pixels."""
+    """A Restorer of a module with random weights; a prior looks at single pixels."""
     channels = getattr(module, "channels", 3)
     scale = FIXED_SCALE[name] if name in FIXED_SCALE else module.scale
     images = [jnp.zeros((1, 16, 16, channels))]
-    if name == "sftnet":
+    if name in CONDITIONED:
         images.append(jnp.zeros((1, 64, 64, 8)))
     variables = random_like(shapes_of(module, *images), seed)
 
     def apply(variables, *inputs):
         return module.apply(variables, *inputs, train=False)
 
-    prior = pixel_prior if name == "sftnet" else None
+    prior = pixel_prior if name in CONDITIONED else None
     return Restorer(name, scale, channels, apply, variables, prior, {"network": {"name": name}})
 
 
