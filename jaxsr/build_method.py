@@ -278,12 +278,8 @@ def losses(config: Mapping[str, Any], extract: Any, layers: Mapping[str, float])
         return lambda output, batch, frozen: fn(output, batch["hq"])
 
     def feature_loss(fn):
-        def values(output, batch, frozen):
-            target = jax.lax.stop_gradient(extract(frozen["features"], batch["hq"]))
-            found = fn(extract(frozen["features"], output), target)
-            return sum(layers[name] * jnp.mean(value) for name, value in found.items())
-
-        return values
+        value = perceptual.compared(fn, extract, layers)
+        return lambda output, batch, frozen: value(frozen["features"], output, batch["hq"])
 
     def segment_loss(*, ignore: int):
         return lambda output, batch, frozen: classification.cross_entropy(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsr import build_observed as scene
@@ -15,6 +14,7 @@ from jaxsr.algorithms import deep_prior as prior
 from jaxsr.algorithms import stopping, wrap
 from jaxsr.build_method import DTYPES, FEATURE, SCHEDULES, features, network, optimiser
 from jaxsr.data import observations as seen
+from jaxsr.losses import perceptual
 from jaxsr.losses.activation import activation
 from jaxsr.losses.tv import power_variation
 from jaxsr.sections import call, pick, rest
@@ -215,16 +215,15 @@ def resembling(
     distance: Callable[..., dict[str, jax.Array]], *, extract: Callable[..., Any],
     layers: Mapping[str, float], size: int,
 ) -> prior.Term:  # fmt: skip
-    """Σ over layers of weight · mean distance between the features of the image and of `lq`.
+    """The distance between the features of the image and of `lq`, see `perceptual.compared`.
 
     size: of the upper left part that is looked at; 0 for all. The reference makes 256 and looks at 224.
     """
+    value = perceptual.compared(distance, extract, layers)
 
     def term(image: jax.Array, batch: Batch, frozen: Tree) -> jax.Array:
-        one, two = (x[:, :size, :size] if size else x for x in (image, batch["lq"]))
-        target = jax.lax.stop_gradient(extract(frozen["features"], two))
-        found = distance(extract(frozen["features"], one), target)
-        return sum(layers[name] * jnp.mean(value) for name, value in found.items())
+        seen = (x[:, :size, :size] if size else x for x in (image, batch["lq"]))
+        return value(frozen["features"], *seen)
 
     return term
 

@@ -16,7 +16,7 @@ from jaxsr.build_method import DTYPES, FEATURE, features, network, network_modul
 from jaxsr.build_method import weights as read_weights
 from jaxsr.data import clips
 from jaxsr.data.sources import fetch, load, photographs
-from jaxsr.losses import pixel
+from jaxsr.losses import perceptual, pixel
 from jaxsr.metrics.warping import Pair, pairs
 from jaxsr.models.video_unet import SCALES
 from jaxsr.sections import call, check, pick, rest
@@ -221,7 +221,9 @@ def losses(
                 logs.say(f"{where} is left out: config.features.weights names no file of VGG19")
                 continue
             else:
-                term = prior.resembling(distance, extract=extract, layers=layers)
+                # features are computed anew going backwards: those of a frame take much memory
+                value = perceptual.compared(distance, jax.checkpoint(extract), layers)
+                term = prior.resembling(value)
         made[name] = (float(section["weight"]), term)
     if not made:
         raise UserError("config.losses has nothing to minimise: add {'name': 'l1', 'weight': 1.0}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsr import prior_plots
+from jaxsr import logs, prior_plots
 from jaxsr.data.images import write_png
 from jaxsr.data.observations import Observation, together
 from jaxsr.disk import in_one_move
@@ -86,7 +86,7 @@ def restored(
         page = sheet(cells, height=height)
         write(folder, step, rows=rows, table=table(rows), page=page)
         pictures["curves.png"] = prior_plots.curves(
-            prior_plots.read(folder.parent / "metrics.jsonl"),
+            logs.read(folder.parent),
             {name: [f"{name}_{seed}" for seed in seeds] for name in observations},
             watches=watches,
             lines={

@@ -12,6 +12,8 @@ import tensorboardX
 from jaxsr.disk import in_one_move
 from jaxsr.types import UserError
 
+Series = dict[str, tuple[list[int], list[float]]]
+
 
 class Log(NamedTuple):
     """The open files of one run."""
@@ -47,6 +49,20 @@ def _step(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return -1
+
+
+def read(workdir: Path) -> Series:
+    """{metric: (steps, values)} of a run, evaluations as «evaluation/…»; {} where nothing is logged."""
+    found: Series = {}
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for row in map(json.loads, lines):
+        for name, value in row.items():
+            if name != "step":
+                steps, values = found.setdefault(name, ([], []))
+                steps.append(row["step"])
+                values.append(value)
+    return found
 
 
 def scalars(log: Log, step: int, values: Mapping[str, float]) -> None:

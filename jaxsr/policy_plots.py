@@ -1,12 +1,13 @@
 """Policies beside each other: rows of gains, their table, learning curves, what is used at which step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxsr.evaluate_chains import chain_text
 from jaxsr.inference.all_chains import references
+from jaxsr.sheets import plot
 
 Row = dict[str, Any]
 FIXED = ("random", "best constant", "greedy oracle", "best chain")
@@ -103,7 +104,7 @@ def curves(
         axes.set_ylabel("gain of greedy chains, dB")
         axes.legend(fontsize=8, loc="lower right")
 
-    return drawn(draw, (7.5, 4.8))
+    return plot(draw, (7.5, 4.8))
 
 
 def histograms(uses: Mapping[str, Mapping[str, np.ndarray]], tools: Sequence[str]) -> np.ndarray:
@@ -130,19 +131,7 @@ def histograms(uses: Mapping[str, Mapping[str, np.ndarray]], tools: Sequence[str
             row[0].set_ylabel("chains, share", fontsize=8)
         panels[0][-1].legend(fontsize=7)
 
-    return drawn(draw, (12, 2.2 * len(uses) + 1.2))
-
-
-def drawn(draw: Callable[[Any], None], size: tuple[float, float]) -> np.ndarray:
-    """What a function draws into a matplotlib figure of `size` inches, 100 pixels each: uint8 [h,w,3]."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    draw(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return plot(draw, (12, 2.2 * len(uses) + 1.2))
 
 
 def _row(policy: str, run: Any, severity: str, gain: np.ndarray, chain: str, reach: float) -> Row:

@@ -1,29 +1,14 @@
 """Curves of deep priors over the steps of their fits."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxsr.policy_plots import drawn
+from jaxsr.logs import Series
+from jaxsr.sheets import plot
 
-Series = dict[str, tuple[list[int], list[float]]]
 PANELS = ("loss", "psnr", "psnr average")  # and what is watched
-
-
-def read(path: Path) -> Series:
-    """{metric: (steps, values)} of a metrics.jsonl, without evaluations; nothing where there is none."""
-    found: Series = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for row in map(json.loads, lines):
-        for name, value in row.items():
-            if name != "step" and not name.startswith("evaluation/"):
-                steps, values = found.setdefault(name, ([], []))
-                steps.append(row["step"])
-                values.append(value)
-    return found
 
 
 def curves(
@@ -32,7 +17,7 @@ def curves(
 ) -> np.ndarray:  # fmt: skip
     """A panel for the loss, the PSNR of outputs and of averages, and what is watched; uint8 [h,w,3].
 
-    found:   of `read`, with «member/metric»
+    found:   of `logs.read`, with «member/metric»
     members: {image: its runs}, one colour an image, a thin line a run
     watches: metrics that have a panel of their own
     lines:   {image: PSNR}, drawn dashed, of what needs no network
@@ -56,4 +41,4 @@ def curves(
         if names:
             panels[0].legend(fontsize=8)
 
-    return drawn(draw, (4.2 * max(1, len(names)), 3.4))
+    return plot(draw, (4.2 * max(1, len(names)), 3.4))

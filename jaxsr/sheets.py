@@ -1,9 +1,9 @@
-"""Picture sheets: rows of images with captions, as one PNG a person can look at."""
+"""Picture sheets: rows of images with captions, and plots, as one PNG a person can look at."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -132,3 +132,15 @@ def _fit(image: np.ndarray, height: int) -> Image.Image:
         width = max(1, round(picture.width * height / picture.height))
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     return picture
+
+
+def plot(draw: Callable[[Any], None], size: tuple[float, float]) -> np.ndarray:
+    """What a function draws into a matplotlib figure of `size` inches, 100 pixels each: uint8 [h,w,3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    draw(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

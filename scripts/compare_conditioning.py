@@ -11,7 +11,6 @@ every run), conditioning.md (mean ± deviation over seeds, and the budget), curv
 
 import argparse
 import csv
-import json
 import runpy
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from jaxsr.disk import in_one_move
 from jaxsr.evaluate import spread, to_uint8
 from jaxsr.inference import tiles
 from jaxsr.outdoor import paint
-from jaxsr.sheets import Cell, sheet
+from jaxsr.sheets import Cell, plot, sheet
 from jaxsr.terminal import ended, whole
 from jaxsr.types import UserError
 
@@ -87,13 +86,6 @@ def run_all(options: argparse.Namespace) -> dict[str, list[Path]]:
             if int(state.step) < config.train.steps:
                 raise UserError(f"stopped in {folder}: run the same command to go on.")
     return folders
-
-
-def metrics_of(folder: Path, name: str) -> tuple[list[int], list[float]]:
-    """Steps and values of one metric of a run; of a step written twice (after a kill) the last."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = {row["step"]: row[name] for row in map(json.loads, lines) if name in row}
-    return sorted(kept), [kept[step] for step in sorted(kept)]
 
 
 def classes_of(pair: Mapping[str, Any]) -> int:
@@ -160,7 +152,7 @@ def table(
             mean, spread_of, count = over_seeds(rows, method, score, several)
             cells.append(f"{mean:.4f}" + (f" ± {spread_of:.4f}" if count > 1 else ""))
         size = f"{parameters(runs[0]):,}" if runs else ""
-        paces = [metrics_of(folder, "seconds_per_step")[1] for folder in runs]
+        paces = [logs.read(folder)["seconds_per_step"][1] for folder in runs]
         seconds = [np.median(each[1:] or each) for each in paces]  # the first holds the compilation
         pace = f"{np.mean(seconds):.2f}" if runs else ""
         lines.append(
@@ -184,23 +176,22 @@ def parameters(folder: Path) -> int:
 
 def curves(folders: Mapping[str, Sequence[Path]], names: Sequence[str]) -> np.ndarray:
     """A panel for each metric over the steps, a colour for each condition, a thin line for each run."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6 * len(names), 4.4), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    for axes, metric in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for place, (name, runs) in enumerate(folders.items()):
-            for number, folder in enumerate(runs):
-                label = f"{name} ({len(runs)} runs)" if number == 0 else None
-                style = dict(color=f"C{place}", lw=1.2, alpha=0.8, marker=".", label=label)
-                axes.plot(*metrics_of(folder, metric), **style)
-        axes.set_xlabel("steps of training")
-        axes.set_title(metric, fontsize=10)
-        axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=8)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    def draw(figure: Any) -> None:
+        for axes, metric in zip(
+            figure.subplots(1, len(names), squeeze=False)[0], names, strict=True
+        ):
+            for place, (name, runs) in enumerate(folders.items()):
+                for number, folder in enumerate(runs):
+                    label = f"{name} ({len(runs)} runs)" if number == 0 else None
+                    style = dict(color=f"C{place}", lw=1.2, alpha=0.8, marker=".", label=label)
+                    axes.plot(*logs.read(folder)[metric], **style)
+            axes.set_xlabel("steps of training")
+            axes.set_title(metric, fontsize=10)
+            axes.grid(alpha=0.3)
+        figure.axes[0].legend(fontsize=8)
+
+    return plot(draw, (5.6 * len(names), 4.4))
 
 
 def page(

@@ -13,7 +13,6 @@ in chains_<hash>.npz, since they take minutes.
 import argparse
 import csv
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -130,12 +129,8 @@ def play(held: build_chain.Box, source: str, sets: Mapping[str, Pairs]) -> dict[
 
 def curve(source: str) -> dict[str, list[float]]:
     """Steps and gains of the evaluations of a run; empty for a weight file."""
-    log = Path(source) / "metrics.jsonl"
-    if not log.is_file():
-        return {"steps": [], "gain": []}
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
-    kept = {row["step"]: row["evaluation/gain"] for row in rows if "evaluation/gain" in row}
-    return {"steps": sorted(kept), "gain": [kept[step] for step in sorted(kept)]}
+    steps, gain = logs.read(Path(source)).get("evaluation/gain", ([], []))
+    return {"steps": steps, "gain": gain}
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr import logs, prior_plots
+from jaxsr import logs
 from jaxsr.data.images import write_png
-from jaxsr.policy_plots import drawn
+from jaxsr.sheets import plot as plotted
 from jaxsr.terminal import ended, whole
 from jaxsr.types import UserError
 
@@ -58,7 +58,7 @@ def rule(values: Sequence[float], *, start: int, patience: int) -> tuple[int, in
 
 def fits(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """{member: {metric: values of all steps}} of a run; UserError where it followed nothing."""
-    found = prior_plots.read(path / "metrics.jsonl")
+    found = logs.read(path)
     names = [key.removesuffix("/psnr") for key in found if key.endswith("/psnr")]
     made = {}
     for name in names:
@@ -136,7 +136,7 @@ def plot(found: Sequence[Row]) -> np.ndarray:
             axes.set_xlabel("patience, steps")
             axes.legend(fontsize=8)
 
-    return drawn(draw, (9, 3.6))
+    return plotted(draw, (9, 3.6))
 
 
 def compare(options: argparse.Namespace) -> None:

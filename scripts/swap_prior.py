@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--layers", nargs="+", default=list(LAYERS), help="whose modulation is shown")
     made.add_argument("--maps", type=whole(1), default=3, help="gamma and beta each: %(default)s")
     made.add_argument(
-        "--gain", type=positive, default=64.0, help="of the difference maps: %(default)s"
+        "--gain", type=positive, default=1024.0, help="of the difference maps: %(default)s"
     )
     made.add_argument("--out", required=True, type=Path, help="folder to write into")
     return made

@@ -38,9 +38,9 @@ ALLOWED = {
     "plane": {"types", "data", "checkpoint"},
     "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
     "evaluate_clips": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
-    "policy_plots": {"types", "inference", "evaluate_chains"},
-    "prior_plots": {"policy_plots"},
-    "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets", "prior_plots"},
+    "policy_plots": {"types", "inference", "evaluate_chains", "sheets"},
+    "prior_plots": {"logs", "sheets"},
+    "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets", "logs", "prior_plots"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},
     "benchmarks": {"types", "ops", "data", "inference", "protocols", "sheets"},
     "benchmark_tables": {

@@ -43,7 +43,7 @@ def deep_prior(
 
     gen:   f, `gen` in the state: [1,h,w,c] -> [1,H,W,C]
     code:  (key, batch) -> z; kept as extra["code"]
-    terms: {name: (weight, function to a scalar)}, the first of them the data term
+    terms: {name: (weight, function to a scalar)}
     fit:   (image, batch) -> PSNR in dB to what was observed, by which a step is taken back
     watches: numbers of the outputs, metrics by their names, that tell when to stop; extra["watched"]
     A step that is taken back restores weights and optimiser as they were before the last accepted step; the

@@ -112,23 +112,12 @@ def comparing(distance: Callable[[jax.Array, jax.Array], jax.Array]) -> Term:
     return term
 
 
-def resembling(
-    distance: Callable[..., dict[str, jax.Array]],
-    *,
-    extract: Callable[[Tree, jax.Array], dict[str, jax.Array]],
-    layers: Mapping[str, float],
-) -> Term:
-    """Σ over layers of weight · mean distance between the features of the (main) image and of P.
-
-    extract: (frozen["features"], image) -> {layer: features}, which are computed anew going backwards
-    """
-    again = jax.checkpoint(extract)
+def resembling(value: Callable[[Tree, jax.Array, jax.Array], jax.Array]) -> Term:
+    """The distance of the (main) image to P in features; value: (frozen["features"], image, P) -> scalar."""
 
     def term(output: jax.Array, batch: Batch, step: jax.Array, frozen: Tree) -> jax.Array:
         del step
-        target = jax.lax.stop_gradient(extract(frozen["features"], batch["processed"]))
-        found = distance(again(frozen["features"], output[..., :3]), target)
-        return sum(layers[name] * jnp.mean(value) for name, value in found.items())
+        return value(frozen["features"], output[..., :3], batch["processed"])
 
     return term
 

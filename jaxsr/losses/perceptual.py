@@ -1,8 +1,10 @@
 """Losses between two dictionaries of features, whatever network they come from."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxsr.losses import pixel
 
@@ -27,6 +29,25 @@ def feature_l2(prediction: Features, target: Features) -> dict[str, jax.Array]:
     over all elements. ValueError on unequal names or shapes. Source: arXiv:1609.04802, eq. 5.
     """
     return _per_layer(pixel.l2, prediction, target)
+
+
+def compared(
+    distance: Callable[[Features, Features], dict[str, jax.Array]],
+    extract: Callable[..., Features],
+    layers: Mapping[str, float],
+) -> Callable[..., jax.Array]:
+    """(variables, prediction, target) -> Σ over layers of weight · mean distance of their features.
+
+    distance: `feature_l1` or `feature_l2`; extract: (variables, images [B,H,W,3]) -> {layer: features};
+    layers: their weights. No gradient flows to the target.
+    """
+
+    def value(variables: Any, prediction: jax.Array, target: jax.Array) -> jax.Array:
+        wanted = jax.lax.stop_gradient(extract(variables, target))
+        found = distance(extract(variables, prediction), wanted)
+        return sum(layers[name] * jnp.mean(each) for name, each in found.items())
+
+    return value
 
 
 def _per_layer(

@@ -13,7 +13,7 @@ from jaxsr.algorithms import video_prior as prior
 from jaxsr.data import clips
 from jaxsr.data.sources import fetch, load, photographs
 from jaxsr.losses import pixel
-from jaxsr.losses.perceptual import feature_l1
+from jaxsr.losses.perceptual import compared, feature_l1
 from jaxsr.models.video_unet import VideoUNet
 from jaxsr.state import step_key
 from jaxsr.types import Network
@@ -92,10 +92,8 @@ def test_epochs_at_half_size(epochs, half):
 def test_features_are_compared_and_only_the_output_learns():
     drawn = frames()
     weights = {"features": jax.random.normal(jax.random.key(5), (3, 4))}
-    term = prior.resembling(
-        feature_l1, extract=lambda held, x: {"a": x @ held, "b": x[:, ::2] @ held},
-        layers={"a": 0.5, "b": 2.0},
-    )  # fmt: skip
+    extract = lambda held, x: {"a": x @ held, "b": x[:, ::2] @ held}  # noqa: E731
+    term = prior.resembling(compared(feature_l1, extract, {"a": 0.5, "b": 2.0}))
     gap = np.abs(np.asarray((drawn["main"] - drawn["processed"]) @ weights["features"]))
     wanted = 0.5 * gap.mean() + 2 * gap[:, ::2].mean()
     assert float(term(drawn["main"], drawn, 0, weights)) == pytest.approx(wanted, rel=1e-5)
