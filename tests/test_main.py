@@ -24,8 +24,8 @@ def command(root, *arguments):
     [
         (["--config=configs/sftnet.py:tiny", "--config.train.stepz=3"],
          "--config.train.stepz names no key of the config (did you mean 'steps'?)."),
-        (["--config=configs/sftnet.py:papr"],
-         "there is no preset 'papr': configs/sftnet.py has shipped, paper, tiny"),
+        (["--config=configs/segmenter.py:papr"],
+         "there is no preset 'papr': configs/segmenter.py has paper, tiny"),
         (["--config=configs/nope.py"],
          "--config=configs/nope.py: there is no such config file; name one of configs/, "
          "as --config=configs/sftnet.py."),
