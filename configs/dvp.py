@@ -54,6 +54,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = "dvp"
     config.seed = 0
+    config.seeds, config.placement = (), "auto"
     config.precision = "float32"
     config.algorithm = "video_prior"
     config.clip = {

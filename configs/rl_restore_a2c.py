@@ -44,6 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = "rl_restore_a2c"
     config.seed = 0
+    config.seeds, config.placement = (), "auto"
     config.precision = "float32"
     config.algorithm = "policy_gradient"
     config.environment = {

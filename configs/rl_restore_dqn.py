@@ -36,6 +36,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = "rl_restore_dqn"
     config.seed = 0
+    config.seeds, config.placement = (), "auto"
     config.precision = "float32"
     config.algorithm = "dqn"
     config.environment = {

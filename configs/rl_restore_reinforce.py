@@ -35,6 +35,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = "rl_restore_reinforce"
     config.seed = 0
+    config.seeds, config.placement = (), "auto"
     config.precision = "float32"
     config.algorithm = "policy_gradient"
     config.environment = {

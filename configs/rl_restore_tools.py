@@ -42,6 +42,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = "rl_restore_tools"
     config.seed = 0
+    config.seeds, config.placement = (), "auto"
     config.precision = "float32"
     config.scale = 1
     config.algorithm = "supervised"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
@@ -17,7 +16,8 @@ from jaxsr.data import distortions, pipeline, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
 from jaxsr.sections import call, nearest, pick, rest
-from jaxsr.train import Experiment, Loop
+from jaxsr.seeds import several
+from jaxsr.train import Experiment, Loop, placement
 from jaxsr.types import UserError
 
 SOURCES = {
@@ -32,7 +32,10 @@ TRANSFORMS = {
     "sft_sample": transforms.sft_sample,
     "tool_patch": distortions.tool_patch,
 }
-COMMON = ("algorithm", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train")
+COMMON = (
+    "algorithm", "evaluation", "name", "networks", "optimisers", "placement", "precision", "seed", "seeds",
+    "train",
+)  # fmt: skip
 # by config.algorithm: the module with its REQUIRED and OPTIONAL sections, and its `experiment` or, where
 # batches are drawn from many images, its `method`
 FAMILIES = {
@@ -66,14 +69,15 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     for name in COMMON + family.REQUIRED:
         if name not in plain:
             raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
-    if family in (build_prior, build_video):
-        return family.experiment(plain)
-    return from_images(family, plain)
+    if family is build_prior:  # its runs are images × seeds
+        return build_prior.experiment(plain)
+    made = build_video.experiment(plain) if family is build_video else from_images(family, plain)
+    return several(made, plain["seeds"], plain["placement"]) if plain["seeds"] else made
 
 
 def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
     """The experiment of a method that learns from batches of many images."""
-    data, seed = plain["data"], plain["seed"]
+    data = plain["data"]
     # the method first: a mistake in the config should not wait for images to be read
     method, frozen, evaluating = family.method(plain)
     loop = call(Loop, plain["train"], "train")
@@ -88,20 +92,24 @@ def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
         groups = by_band([s for group, _ in groups for s in group], data["bands"])
     held_out = [s for name in data["test"] for s in samples(data, "test", name, maps)]
     sources.check_leak([s for group, _ in groups for s in group], held_out)
-    dataset = pipeline.batches(
-        groups, seed=seed, batch_size=data["batch"], transform=transform,
-        shard=(jax.process_index(), jax.process_count()),
-    )  # fmt: skip
+
+    def batches(seed: int, start: int, share: tuple[int, int]) -> Any:
+        dataset = pipeline.batches(
+            groups, seed=seed, batch_size=data["batch"], transform=transform, shard=share
+        )
+        return pipeline.iterate(dataset, start, workers=data["workers"])
+
     return Experiment(
         algorithm=method,
         frozen=frozen,
-        batches=functools.partial(pipeline.iterate, dataset, workers=data["workers"]),
+        batches=batches,
         evaluate=evaluating(held_out),
         report=evaluate.report,
         ended=lambda state: False,
         smaller=functools.partial(fewer, data["batch"]),
         loop=loop,
-        seed=seed,
+        place=placement(seeds=1, split=True),
+        seed=plain["seed"],
         config=plain,
     )
 

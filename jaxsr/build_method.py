@@ -132,8 +132,8 @@ PRETRAINED = "pretrained:"
 def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
     """Variables and card of weights.
 
-    source: «pretrained:NAME», the folder of a run, a .safetensors file of ours, or a weight file of
-            other code that `jaxsr.interchange` knows
+    source: «pretrained:NAME», the folder of a run («FOLDER:SEED» for one of several seeds), a .safetensors
+            file of ours, or a weight file of other code that `jaxsr.interchange` knows
     """
     if source.startswith(PRETRAINED):
         name = source.removeprefix(PRETRAINED)
@@ -148,6 +148,9 @@ def weights(source: str) -> tuple[dict[str, Tree], dict[str, Any]]:
     path = Path(source)
     if path.is_dir():
         return checkpoint.load_run(path)
+    folder, _, member = source.rpartition(":")
+    if folder and Path(folder).is_dir():
+        return checkpoint.load_run(Path(folder), member=member)
     if not path.is_file() or checkpoint.is_ours(path):
         return checkpoint.load_weights(path)
     return convert.load(path)

@@ -20,7 +20,7 @@ from jaxsr.losses import perceptual, pixel
 from jaxsr.metrics.warping import Pair, pairs
 from jaxsr.models.video_unet import SCALES
 from jaxsr.sections import call, check, pick, rest
-from jaxsr.train import Experiment, Loop
+from jaxsr.train import Experiment, Loop, placement
 from jaxsr.types import Algorithm, Tree, UserError
 
 REQUIRED = ("clip", "flicker", "flow", "losses", "schedule", "slide")
@@ -50,7 +50,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         algorithm=algorithm, frozen=frozen, batches=order,
         evaluate=made, report=evaluate.report, ended=lambda state: False,
         smaller=functools.partial(smaller_frames, config["clip"]["shrink"]),
-        loop=train, seed=config["seed"], config=config,
+        loop=train, place=placement(seeds=1, split=False), seed=config["seed"], config=config,
     )  # fmt: skip
 
 
@@ -65,8 +65,9 @@ def loop(
 
 def ordered(
     *, given: np.ndarray, processed: np.ndarray, epochs: int, coarse: bool, first: int
-) -> Callable[[int], Iterator[dict[str, np.ndarray]]]:
-    """step -> the frames of that step and of all after it, one at a time, in the order of the clip.
+) -> Callable[..., Iterator[dict[str, np.ndarray]]]:
+    """(seed, step, share) -> the frames of that step and of all after it, one at a time, in the order of the
+    clip, whatever the seed, and the same on every process.
 
     given, processed: uint8 [t,h,w,3]
     coarse: every other pixel of both axes, without a filter, in the first `half_epochs(epochs)`
@@ -82,7 +83,8 @@ def ordered(
             "network halves: take larger ones, or shrink them less (config.clip.shrink)."
         )
 
-    def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
+    def batches(seed: int, start: int, share: tuple[int, int]) -> Iterator[dict[str, np.ndarray]]:
+        del seed, share
         for step in itertools.count(start):
             epoch, place = divmod(step, count)
             place, every = 0 if epoch < first else place, 2 if epoch < half else 1

@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from jaxsr.state import State
 from jaxsr.types import Tree, UserError
 
 # sections of a config that change how a run is watched or placed, but not the weights that it makes
-WATCHING = ("train.", "evaluation.", "data.root", "data.workers", "data.cache_mib")
+WATCHING = ("train.", "evaluation.", "data.root", "data.workers", "data.cache_mib", "placement")
 
 
 def manager(folder: Path, *, keep: int) -> ocp.CheckpointManager:
@@ -270,12 +270,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tree], dict[str, Any]]:
     return flax.traverse_util.unflatten_dict(arrays, sep="/"), card
 
 
-def load_run(workdir: Path, network: str = "") -> tuple[dict[str, Tree], dict[str, Any]]:
+def load_run(
+    workdir: Path, network: str = "", member: str = ""
+) -> tuple[dict[str, Tree], dict[str, Any]]:
     """Variables and card of one network of a run: its best checkpoint, else its latest.
 
-    They are the averaged weights where the run keeps them. «» is the generator, or the first network
-    of a run that has none (an agent, a toolbox).
-    Raises UserError where the folder holds no checkpoint or a damaged one.
+    They are the averaged weights where the run keeps them.
+    network: «» is the generator, or the first one of a run that has none (an agent, a toolbox)
+    member:  of several runs in one (`wrap.several`), by its name, for example its seed; «» is the first
+    Raises UserError where the folder holds no checkpoint, a damaged one, or no such member.
     """
     for name in ("best", "checkpoints"):
         if not (workdir / name).is_dir():
@@ -285,6 +288,7 @@ def load_run(workdir: Path, network: str = "") -> tuple[dict[str, Tree], dict[st
         if held is None:
             continue
         state, notes = held
+        state = _alone(workdir, state, list(notes["config"]["networks"]), member)
         if not network:
             network = "gen" if "gen" in state["params"] else next(iter(notes["config"]["networks"]))
         averaged = network == "gen" and "ema" in state["extra"]
@@ -299,6 +303,21 @@ def load_run(workdir: Path, network: str = "") -> tuple[dict[str, Tree], dict[st
     raise UserError(
         f"{workdir} holds no checkpoint: name a work folder of a run, or a weight file."
     )
+
+
+def _alone(
+    workdir: Path, state: dict[str, Any], networks: Sequence[str], member: str
+) -> dict[str, Any]:
+    """The state of one member of several runs; that of a single run as it is."""
+    params = state["params"]
+    if set(params) <= set(networks) and not member:
+        return state
+    names = [] if set(params) <= set(networks) else list(params)
+    if member and member not in names:
+        held = f"it has {', '.join(names)}" if names else "it is a single run"
+        raise UserError(f"{workdir} has no run {member!r}: {held}.")
+    held = {part: state[part][member or names[0]] for part in ("params", "opt", "extra")}
+    return dict(state) | held
 
 
 def warm_start(drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str) -> dict[str, Tree]:

@@ -1,7 +1,10 @@
 """The command line: `python -m jaxsr.main --config=configs/sftnet.py [--workdir=…] [--config.key=value]`."""
 
+import contextlib
+import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -20,6 +23,16 @@ MODE = flags.DEFINE_enum(
     "train",
     ["train", "evaluate"],
     "train, or evaluate the latest checkpoint of the work folder",
+)
+DISTRIBUTED = flags.DEFINE_string(
+    "distributed",
+    "",
+    "one process a host: auto (Cloud TPU, Slurm, Open MPI), or address:port,count,index of this process",
+)
+DETERMINISTIC = flags.DEFINE_boolean(
+    "deterministic",
+    False,
+    "the same bits in every run on a GPU: deterministic kernels, chosen without timing, in full float32",
 )
 
 
@@ -52,6 +65,20 @@ def _unknown_key(message: str, arguments: list[str]) -> str:
     return f"{given} names no key of the config{hint}."
 
 
+def deterministic(held: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the surroundings with which JAX gives the same bits in every run on a GPU.
+
+    held: what is set already, of which XLA_FLAGS are kept
+    What remains: other bits on another device, number of devices, driver or version; on a CPU also with
+    another number of threads.
+    """
+    chosen = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+    return {
+        "XLA_FLAGS": f"{held.get('XLA_FLAGS', '')} {chosen}".strip(),
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+    }
+
+
 def fail(sentence: str) -> None:
     """One sentence on standard error, and exit status 2."""
     print(f"jaxsr: error: {sentence}", file=sys.stderr)
@@ -63,15 +90,23 @@ def main(arguments: list[str]) -> None:
         fail(f"{arguments[1]!r} is not a flag: options are written --name=value.")
     if CONFIG.value is None:
         fail("no config: name one, for example --config=configs/sftnet.py.")
+    if DETERMINISTIC.value:
+        os.environ |= deterministic(os.environ)
     # not before the flags are known to be right: JAX takes seconds to start
-    from jaxsr import build, train
+    from jaxsr import build, processes, train
 
     config = CONFIG.value
     workdir = Path(WORKDIR.value or f"runs/{config.name}")
     try:
-        experiment = build.experiment(config)
-        run = train.train if MODE.value == "train" else train.evaluate
-        run(experiment, workdir)
+        with contextlib.ExitStack() as stack:
+            if DISTRIBUTED.value:
+                processes.join(DISTRIBUTED.value)
+                if not processes.is_first():
+                    quiet = stack.enter_context(open(os.devnull, "w"))
+                    stack.enter_context(contextlib.redirect_stdout(quiet))
+            experiment = build.experiment(config)
+            run = train.train if MODE.value == "train" else train.evaluate
+            run(experiment, workdir)
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt:

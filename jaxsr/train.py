@@ -2,9 +2,10 @@
 
 import contextlib
 import functools
+import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from clu import parameter_overview
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxsr import checkpoint, logs, memory
+from jaxsr import checkpoint, logs, memory, processes
 from jaxsr.state import State, step_key, stream
 from jaxsr.types import Algorithm, Batch, Tree, UserError
 
@@ -47,60 +48,78 @@ class Loop(NamedTuple):
     best_mode: str
 
 
+class Placement(NamedTuple):
+    """Where arrays live: a batch, and everything else, which every device has."""
+
+    batch: NamedSharding
+    everywhere: NamedSharding
+
+
+def placement(*, seeds: int, split: bool) -> Placement:
+    """A mesh of all devices with the axes `seed`, of that length, and `data`.
+
+    split: whether the rows of a batch are shared out over `data`; else every device has all of them
+    Auto axes: pixel shuffle reshapes, which Explicit axes refuse.
+    """
+    mesh = jax.make_mesh(
+        (seeds, jax.device_count() // seeds), ("seed", "data"), axis_types=(AxisType.Auto,) * 2
+    )
+    rows = PartitionSpec("data") if split else PartitionSpec()
+    return Placement(NamedSharding(mesh, rows), NamedSharding(mesh, PartitionSpec()))
+
+
 class Experiment(NamedTuple):
     """What `build` makes of a config, and all that the loop knows.
 
     algorithm: the three functions
     frozen:    weights that are used and not trained
-    batches:   step -> closeable iterator of host batches from that step on; batch i depends on (seed, i)
+    batches:   (seed, step, share) -> closeable iterator of host batches from that step on; batch i depends
+               on (seed, i), and share (index, count) is the part of it that this process makes
     evaluate:  (predict, step, folder) -> (mean metrics, picture uint8 [h, w, 3]); writes its own files
     report:    folder -> text shown at the end of a run
     ended:     state -> whether more steps would change nothing: the run ends before its last step
     smaller:   share of the memory needed that there is, in 0..1 -> what to change, for a sentence
     loop:      lengths and intervals
+    place:     where arrays live
     seed:      of keys and data
     config:    the config as JSON values
     """
 
     algorithm: Algorithm
     frozen: Tree
-    batches: Callable[[int], Any]
+    batches: Callable[[int, int, tuple[int, int]], Any]
     evaluate: Callable[[Callable[[Batch], Tree], int, Path], tuple[dict[str, float], np.ndarray]]
     report: Callable[[Path], str]
     ended: Callable[[State], bool]
     smaller: Callable[[float], str]
     loop: Loop
+    place: Placement
     seed: int
     config: Mapping[str, Any]
 
 
-class Placement(NamedTuple):
-    """Where arrays live: the batch split over the mesh axis `data`, everything else on every device."""
+def share(place: Placement) -> tuple[int, int]:
+    """(index, count): which of how many equal parts of a batch the devices of this process hold."""
+    length = place.batch.mesh.size  # a number of rows that every split divides
+    held = place.batch.addressable_devices_indices_map((length,)).values()
+    ranges = {rows.indices(length)[:2] for (rows,) in held}
+    size = sum(stop - start for start, stop in ranges)
+    return min(start for start, _ in ranges) // size, length // size
 
-    batch: NamedSharding
-    everywhere: NamedSharding
 
-
-def placement() -> Placement:
-    """A one-axis mesh over all devices. Auto axes: pixel shuffle reshapes, which Explicit axes refuse."""
-    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
-    return Placement(
-        NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-    )
+def batches(experiment: Experiment, start: int) -> Any:
+    """The host batches of an experiment from a step on; to be closed."""
+    return experiment.batches(experiment.seed, start, share(experiment.place))
 
 
 def put(batch: Batch, place: Placement) -> dict[str, jax.Array]:
-    """A host batch on the devices, split over `data`; UserError where it cannot be split evenly.
-
-    A batch of one image is on every device.
-    """
-    devices = place.batch.mesh.size
-    if all(array.shape[0] == 1 for array in batch.values()):
-        return jax.device_put(dict(batch), place.everywhere)
+    """This process's part of a batch on the devices; UserError where it cannot be split evenly."""
+    parts = place.batch.mesh.shape["data"] if place.batch.spec else 1
+    _, count = share(place)
     for name, array in batch.items():
-        if array.shape[0] * jax.process_count() % devices:
+        if array.shape[0] * count % parts:
             raise UserError(
-                f"a batch of {array.shape[0]} ({name}) cannot be split over {devices} devices: "
+                f"a batch of {array.shape[0] * count} ({name}) cannot be split over {parts} devices: "
                 "make config.data.batch a multiple of their number."
             )
     return {
@@ -115,37 +134,33 @@ def evaluate(experiment: Experiment, workdir: Path) -> None:
     Raises UserError where the folder holds no checkpoint of this experiment.
     """
     checkpoint.check_config(workdir, experiment.config)
-    place = placement()
     with contextlib.ExitStack() as stack:
         held = None
         for name in ("best", "checkpoints"):
             if held is None and (workdir / name).is_dir():
                 source = checkpoint.reader(workdir / name)
                 stack.callback(source.close)
-                held = checkpoint.restore(source, shapes(experiment, place)[0])
+                held = checkpoint.restore(source, shapes(experiment)[0])
         if held is None:
             raise UserError(
                 f"{workdir} holds no checkpoint: train first, or name another --workdir."
             )
-        frozen = jax.device_put(experiment.frozen, place.everywhere)
-        predict = predictor(
-            experiment.algorithm, held[0], frozen, seed=experiment.seed, place=place
-        )
-        logs.say(f"evaluating step {int(held[0].step)}")
-        experiment.evaluate(predict, int(held[0].step), workdir / "evaluation")
-    logs.say(experiment.report(workdir))
+    if processes.is_first():
+        step = int(held[0].step)
+        logs.say(f"evaluating step {step}")
+        experiment.evaluate(predictor(experiment, held[0]), step, workdir / "evaluation")
+        logs.say(experiment.report(workdir))
 
 
 class Run(NamedTuple):
-    """A run in progress: what does not change from step to step."""
+    """A run in progress: what does not change from step to step. One of several processes has a log."""
 
     experiment: Experiment
     workdir: Path
-    place: Placement
     frozen: Tree
     latest: Any
     best: Any
-    log: logs.Log
+    log: logs.Log | None
 
 
 def train(experiment: Experiment, workdir: Path) -> State:
@@ -154,24 +169,27 @@ def train(experiment: Experiment, workdir: Path) -> State:
     SIGTERM and Ctrl-C save and return early. Raises UserError for a work folder of another
     experiment, a checkpoint that cannot be read, and a loss or gradient that is not finite.
     """
-    checkpoint.check_config(workdir, experiment.config)
-    place = placement()
+    if processes.is_first():
+        checkpoint.check_config(workdir, experiment.config)
     with contextlib.ExitStack() as stack:
         latest = checkpoint.manager(workdir / "checkpoints", keep=experiment.loop.keep)
         stack.callback(latest.close)
         best = checkpoint.manager(workdir / "best", keep=1)
         stack.callback(best.close)
-        state = start(experiment, latest, place)
-        log = logs.open_log(workdir, start=int(state.step))
-        stack.callback(logs.close, log)
-        frozen = jax.device_put(experiment.frozen, place.everywhere)
-        run = Run(experiment, workdir, place, frozen, latest, best, log)
+        state = start(experiment, latest)
+        log = None
+        if processes.is_first():
+            log = logs.open_log(workdir, start=int(state.step))
+            stack.callback(logs.close, log)
+        frozen = jax.device_put(experiment.frozen, experiment.place.everywhere)
+        run = Run(experiment, workdir, frozen, latest, best, log)
+        table = workdir / "evaluation" / f"step_{int(state.step):08d}.md"
         if not over(run, state):
             state = take_steps(run, state)
-        elif not (workdir / "evaluation" / f"step_{int(state.step):08d}.md").exists():
+        elif processes.told(not table.exists()):
             visit(run, state)
         done = over(run, state)
-    if done:
+    if done and processes.is_first():
         logs.say(experiment.report(workdir))
     return state
 
@@ -181,10 +199,11 @@ def over(run: Run, state: State) -> bool:
     return int(state.step) >= run.experiment.loop.steps or run.experiment.ended(state)
 
 
-def shapes(experiment: Experiment, place: Placement) -> tuple[State, Callable[[], State]]:
+def shapes(experiment: Experiment) -> tuple[State, Callable[[], State]]:
     """The abstract state of an experiment, placed, and a function that makes the fresh one under jit."""
-    with contextlib.closing(experiment.batches(0)) as batches:
-        batch = put(next(batches), place)
+    place = experiment.place
+    with contextlib.closing(batches(experiment, 0)) as held:
+        batch = put(next(held), place)
     key = stream(step_key(experiment.seed, 0), "init")
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place.everywhere),
@@ -194,9 +213,9 @@ def shapes(experiment: Experiment, place: Placement) -> tuple[State, Callable[[]
     return abstract, functools.partial(init, key, batch)
 
 
-def start(experiment: Experiment, latest: Any, place: Placement) -> State:
+def start(experiment: Experiment, latest: Any) -> State:
     """The state to go on from: the latest checkpoint, else a fresh one."""
-    abstract, fresh = shapes(experiment, place)
+    abstract, fresh = shapes(experiment)
     held = checkpoint.restore(latest, abstract)
     if held is not None:
         logs.say(f"resuming from step {int(held[0].step)}")
@@ -210,20 +229,21 @@ def start(experiment: Experiment, latest: Any, place: Placement) -> State:
 def take_steps(run: Run, state: State) -> State:
     """The steps of a run from the state's own on, to the last, to its own end or to a signal."""
     experiment, loop, first = run.experiment, run.experiment.loop, int(state.step)
+    place = experiment.place
     step = memory.checked(
-        jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=run.place.everywhere),
+        jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=place.everywhere),
         experiment.smaller,
     )
     pending: list[tuple[int, Any]] = []
     clock = time.monotonic()
-    with contextlib.closing(experiment.batches(first)) as batches, stop_requested() as signals:
+    with contextlib.closing(batches(experiment, first)) as held, stop_requested() as signals:
         for done in range(first + 1, loop.steps + 1):
-            batch = put(next(batches), run.place)
+            batch = put(next(held), place)
             key = step_key(experiment.seed, done - 1)
             state, metrics = step(key, state, batch, run.frozen)
             pending.append((done, metrics))
-            stopped = "".join(signals[:1])  # read once: a signal may come at any line
             reporting = is_due(done, loop.log_every)
+            stopped = stop_at(signals, reporting)  # read once: a signal may come at any line
             ended = reporting and experiment.ended(state)
             last = done == loop.steps or ended
             evaluating = last or is_due(done, loop.eval_every)
@@ -232,7 +252,8 @@ def take_steps(run: Run, state: State) -> State:
             if evaluating or saving or reporting:
                 means = collect(pending, run)
                 rate = (time.monotonic() - clock) / len(pending)
-                logs.scalars(run.log, done, means | {"seconds_per_step": rate})
+                if run.log:
+                    logs.scalars(run.log, done, means | {"seconds_per_step": rate})
                 shown = {name: means[name] for name in TOTALS if name in means}
                 logs.say(logs.progress(done, loop.steps, rate, shown))
             if evaluating:
@@ -249,6 +270,18 @@ def take_steps(run: Run, state: State) -> State:
                 logs.say(f"{stopped}: saved at step {done}; run the same command to go on.")
                 break
     return state
+
+
+def stop_at(signals: Sequence[str], reporting: bool) -> str:
+    """The signal after which to stop here, or «».
+
+    Several processes stop together: they ask each other whenever they report, and stop if any got one.
+    """
+    if jax.process_count() == 1:
+        return "".join(signals[:1])
+    if not (reporting and processes.any_of(bool(signals))):
+        return ""
+    return "".join(signals[:1]) or "signal to another process"
 
 
 def is_due(done: int, every: int) -> bool:
@@ -272,9 +305,10 @@ def collect(pending: list[tuple[int, Any]], run: Run) -> dict[str, float]:
         wrong = sorted(name for name, value in metrics.items() if not np.isfinite(value))
         if not wrong:
             continue
-        path = run.workdir / f"nonfinite_step_{done}.npz"
-        with contextlib.closing(run.experiment.batches(done - 1)) as batches:
-            np.savez(path, **next(batches))
+        own = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
+        path = run.workdir / f"nonfinite_step_{done}{own}.npz"
+        with contextlib.closing(batches(run.experiment, done - 1)) as rows:
+            np.savez(path, **next(rows))
         kept = run.latest.latest_step()
         raise UserError(
             f"step {done}: {', '.join(wrong)} is not finite; its batch is in {path}. "
@@ -288,41 +322,42 @@ def collect(pending: list[tuple[int, Any]], run: Run) -> dict[str, float]:
     return {name: float(np.mean([metrics[name] for metrics in held])) for name in held[0]}
 
 
-def predictor(
-    algorithm: Algorithm, state: State, frozen: Tree, *, seed: int, place: Placement
-) -> Callable[[Batch], Tree]:
-    """`predict` of a state as a function from a host batch to host arrays, jitted once per shape."""
-    jitted = jax.jit(algorithm.predict)
-    key = stream(step_key(seed, int(state.step)), "predict")
+def predictor(experiment: Experiment, state: State) -> Callable[[Batch], Tree]:
+    """`predict` of a state as a function from a host batch to host arrays, jitted once per shape.
+
+    It runs on one device, so that one of several processes can evaluate by itself.
+    """
+    jitted = jax.jit(experiment.algorithm.predict)
+    key = stream(step_key(experiment.seed, int(state.step)), "predict")
+    state = processes.here(state)
+    frozen = jax.device_put(experiment.frozen, jax.local_devices()[0])
 
     def predict(batch: Batch) -> Tree:
-        return jax.device_get(
-            jitted(key, state, jax.device_put(dict(batch), place.everywhere), frozen)
-        )
+        return jax.device_get(jitted(key, state, dict(batch), frozen))
 
     return predict
 
 
 def visit(run: Run, state: State) -> None:
     """One visit of the validation images: files, TensorBoard, and the best checkpoint so far."""
-    experiment, step = run.experiment, int(state.step)
-    loop = experiment.loop
-    predict = predictor(
-        experiment.algorithm, state, run.frozen, seed=experiment.seed, place=run.place
-    )
-    means, sheet = experiment.evaluate(predict, step, run.workdir / "evaluation")
-    logs.scalars(run.log, step, {f"evaluation/{name}": value for name, value in means.items()})
-    logs.picture(run.log, step, "evaluation", sheet)
-    scores = [f"{name} {value:.4f}" for name, value in means.items()]
-    logs.say("  ".join([f"evaluation at step {step}:", *scores]))
+    experiment, loop, step = run.experiment, run.experiment.loop, int(state.step)
+    value = math.nan
+    if run.log:
+        predict = predictor(experiment, state)
+        means, sheet = experiment.evaluate(predict, step, run.workdir / "evaluation")
+        logs.scalars(run.log, step, {f"evaluation/{name}": value for name, value in means.items()})
+        logs.picture(run.log, step, "evaluation", sheet)
+        scores = [f"{name} {value:.4f}" for name, value in means.items()]
+        logs.say("  ".join([f"evaluation at step {step}:", *scores]))
+        if loop.best and loop.best not in means:
+            raise UserError(
+                f"config.train.best is {loop.best!r}, but the evaluation gives {', '.join(means)}: "
+                "name one of them."
+            )
+        value = means.get(loop.best, value)
     if not loop.best:
         return
-    if loop.best not in means:
-        raise UserError(
-            f"config.train.best is {loop.best!r}, but the evaluation gives {', '.join(means)}: "
-            "name one of them."
-        )
-    value, old = means[loop.best], checkpoint.read_notes(run.best)
+    value, old = processes.told(value), checkpoint.read_notes(run.best)
     sign = 1 if loop.best_mode == "max" else -1
     if old is None or sign * value > sign * old["value"]:
         added = {"metric": loop.best, "value": value}

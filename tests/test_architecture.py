@@ -46,7 +46,9 @@ ALLOWED = {
     "benchmark_tables": {
         "types", "data", "checkpoint", "evaluate", "protocols", "reported", "sheets", "benchmarks"
     },
-    "train": {"types", "state", "checkpoint", "logs", "memory", "evaluate", "inference"},
+    "processes": {"types"},
+    "train": {"types", "state", "checkpoint", "logs", "memory", "processes", "evaluate", "inference"},
+    "seeds": {"types", "state", "algorithms", "evaluate", "logs", "sections", "sheets", "train"},
 }  # fmt: skip
 ALLOWED["build_method"] = set(ALLOWED) | LEAVES
 ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES
@@ -60,7 +62,7 @@ ALLOWED["build_video"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build"] = ALLOWED["build_method"] | {
     "build_method", "build_images", "build_prior", "build_toolchain", "build_video"
 }  # fmt: skip
-ALLOWED["main"] = {"types", "build", "train"}
+ALLOWED["main"] = {"types", "build", "processes", "train"}
 
 
 def part(path: Path) -> str:
@@ -151,6 +153,7 @@ def test_public_function_has_key_first_keyword_options_and_a_docstring(module, n
 POSITIONAL_DEFAULTS = {
     ("jaxsr.data.pipeline", "iterate", "start"),
     ("jaxsr.checkpoint", "load_run", "network"),
+    ("jaxsr.checkpoint", "load_run", "member"),
     ("jaxsr.checkpoint", "flatten", "prefix"),
 }
 

@@ -205,9 +205,9 @@ def test_pixels_alone_fit_what_is_seen_and_nothing_else(root, tmp_path):
         noise__peak=0.0, train__steps=100, train__log_every=100, train__checkpoint_every=100,
     )  # fmt: skip
     experiment = build.experiment(lost)
-    first = jax.device_get(train.shapes(experiment, train.placement())[1]().params["astronaut_0"])
+    first = jax.device_get(train.shapes(experiment)[1]().params["astronaut_0"])
     last = train.train(experiment, tmp_path / "run").params["astronaut_0"]
-    with contextlib.closing(experiment.batches(0)) as batches:
+    with contextlib.closing(train.batches(experiment, 0)) as batches:
         known = next(batches)["astronaut/mask"] > 0
     moved = np.asarray(last["gen"]["image"]) != first["gen"]["image"]
     assert not moved[~known].any() and moved[known].mean() > 0.99

@@ -163,8 +163,8 @@ def test_flow_is_that_of_a_weight_file(root, tmp_path):
 def test_features_and_the_port_and_a_missing_vgg(root, capsys):
     for preset in ("features,port,tiny", "paper,tiny"):
         made = build.experiment(config(root, preset))
-        state, _ = train.shapes(made, train.placement())
-        given = (jax.random.key(0), state, next(made.batches(0)), made.frozen)
+        state, _ = train.shapes(made)
+        given = (jax.random.key(0), state, next(train.batches(made, 0)), made.frozen)
         _, metrics = jax.eval_shape(made.algorithm.step, *given)
         assert ("loss/features" in metrics) == ("features" in preset)
         assert "loss/pixel" in metrics

@@ -79,7 +79,7 @@ def test_shrunken_run_moves_every_network_and_evaluates(root, name, tmp_path):
     """Two steps, since a rate that warms up from zero moves nothing in the first."""
     made = tiny(root, name, tmp_path)
     made = made._replace(loop=made.loop._replace(steps=2, checkpoint_every=2, log_every=1))
-    _, fresh = train.shapes(made, train.placement())
+    _, fresh = train.shapes(made)
     before = jax.device_get(fresh().params)
     state = train.train(made, tmp_path / "run")
     for network, params in state.params.items():
@@ -120,10 +120,10 @@ def test_conditions_of_sftnet_differ_in_the_generator_alone(root, preset):
     assert freeze == ([0, 100] if "compositional" in preset else [100, 100])
     assert ours == theirs
     made = build.experiment(get_config(root, "sftnet", f"tiny,{preset}"))
-    place = train.placement()
-    with contextlib.closing(made.batches(0)) as batches:
+    place = made.place
+    with contextlib.closing(train.batches(made, 0)) as batches:
         batch = train.put(next(batches), place)
-    state = train.shapes(made, place)[1]()
+    state = train.shapes(made)[1]()
     before = jax.device_get(state.params["gen"])
     state, metrics = jax.jit(made.algorithm.step)(step_key(0, 0), state, batch, made.frozen)
     assert all(np.isfinite(value) for value in metrics.values())
@@ -146,10 +146,10 @@ def test_conditions_of_sftnet_differ_in_the_generator_alone(root, preset):
 )
 def test_variants_of_the_agents_take_a_step(root, name, preset, metric):
     made = build.experiment(get_config(root, name, f"tiny,{preset}"))
-    place = train.placement()
-    with contextlib.closing(made.batches(0)) as batches:
+    place = made.place
+    with contextlib.closing(train.batches(made, 0)) as batches:
         batch = train.put(next(batches), place)
-    state = train.shapes(made, place)[1]()
+    state = train.shapes(made)[1]()
     _, metrics = jax.jit(made.algorithm.step)(step_key(0, 0), state, batch, made.frozen)
     assert all(np.isfinite(value) for value in metrics.values())
     assert metric in metrics
@@ -170,9 +170,9 @@ def test_lowered_program_carries_no_weights(root, name, tmp_path):
         labelled_photographs(tmp_path)
         config.data.root = str(tmp_path)
     made = build.experiment(config)
-    place = train.placement()
-    state, _ = train.shapes(made, place)
-    batches = made.batches(0)
+    place = made.place
+    state, _ = train.shapes(made)
+    batches = train.batches(made, 0)
     batch = train.put(next(batches), place)
     batches.close()
     lowered = jax.jit(made.algorithm.step).lower(step_key(0, 0), state, batch, made.frozen)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from test_train import experiment
 
+from jaxsr import train
 from jaxsr.types import UserError
 
 
@@ -133,7 +134,7 @@ def test_prior_maps_from_files_and_their_mistakes(root, tmp_path):
     maps.mkdir()
     for index in range(3):
         np.save(maps / f"{index}.npy", np.full((80, 96, 8), 0.125, np.float16))
-    batches = prior_config(root, folder, "maps").batches(0)
+    batches = train.batches(prior_config(root, folder, "maps"), 0)
     np.testing.assert_allclose(next(batches)["seg"].sum(-1), 1, atol=1e-6)
     batches.close()
     np.save(maps / "1.npy", np.full((80, 92, 8), 0.125, np.float16))

@@ -191,7 +191,7 @@ def test_nonfinite_loss_stops_names_the_step_and_keeps_the_last_finite_checkpoin
         )
     dumped = np.load(tmp_path / "run" / "nonfinite_step_5.npz")
     assert "nonfinite_step_5.npz" in str(caught.value) and "step 4 is kept" in str(caught.value)
-    batches = made.batches(4)
+    batches = train.batches(made, 4)
     np.testing.assert_array_equal(dumped["hq"], next(batches)["hq"])
     batches.close()
     kept = arrays(tmp_path / "run")
@@ -204,8 +204,8 @@ def test_bfloat16_compute_keeps_float32_parameters_and_learns(root, tmp_path):
     state = train.train(made, tmp_path / "run")
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
     full = experiment(root, steps=2)
-    place = train.placement()
-    batch = train.put(next(made.batches(0)), place)
+    place = made.place
+    batch = train.put(next(train.batches(made, 0)), place)
     key = jax.random.key(0)
     a, b = (m.algorithm.predict(key, state, batch, {}) for m in (made, full))
     assert a.dtype == jnp.float32

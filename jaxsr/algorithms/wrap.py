@@ -103,6 +103,12 @@ class Member(NamedTuple):
     part: Callable[[Batch], Batch]
 
 
+def own(state: State, member: Member) -> State:
+    """The state of one of `several` runs, as that of its single run."""
+    held = (each[member.name] for each in (state.params, state.opt, state.extra))
+    return State(state.step, *held)
+
+
 # (function, [arguments of each member], frozen) -> [result of each member]
 Placed = Callable[[Callable[..., Any], Sequence[tuple], Tree], list[Any]]
 
@@ -115,12 +121,9 @@ def several(algorithm: Algorithm, *, members: Sequence[Member], placed: Placed) 
     weights and optimiser, while sums that are fused otherwise may differ in the last bit (running averages).
     params, opt and extra of the state are {member: those of its single run}, whatever `placed` is, so that a
     run may go on with another.
-    Metrics: the mean over members by its name, and «member/name». `predict` gives {member: its prediction}.
+    Metrics: the mean over members by its name, and «member/name». `predict` gives {member: its prediction},
+    unrolled, of the members that find something of theirs in the batch.
     """
-
-    def own(state: State, member: Member) -> State:
-        held = (each[member.name] for each in (state.params, state.opt, state.extra))
-        return State(state.step, *held)
 
     def joined(states: Sequence[State]) -> State:
         parts = ("params", "opt", "extra")
@@ -147,10 +150,12 @@ def several(algorithm: Algorithm, *, members: Sequence[Member], placed: Placed) 
 
     def predict(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> Tree:
         del key
-        keys = [stream(step_key(m.seed, state.step), "predict") for m in members]
-        given = [(k, own(state, m), m.part(batch)) for k, m in zip(keys, members)]
-        made = placed(algorithm.predict, given, frozen)
-        return {m.name: each for m, each in zip(members, made, strict=True)}
+        found = {}
+        for m in members:
+            if seen := m.part(batch):
+                one = stream(step_key(m.seed, state.step), "predict")
+                found[m.name] = algorithm.predict(one, own(state, m), seen, frozen)
+        return found
 
     return Algorithm(init, step, predict)
 
@@ -167,19 +172,24 @@ def mapped(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -
 
 
 def sharded(mesh: Mesh) -> Placed:
-    """As many members on each device of a one-axis mesh, unrolled there: equal shapes."""
-    (axis,) = mesh.axis_names
+    """As many members at each place of a mesh along its axis `seed`, unrolled there: equal shapes.
+
+    Where several devices share a place, the axis `data` is left to the compiler, which splits the batch of a
+    member over them.
+    """
+    ours = {"seed"} if mesh.shape["data"] > 1 else set(mesh.axis_names)
 
     def place(function: Callable[..., Any], given: Sequence[tuple], frozen: Tree) -> list[Any]:
-        count = len(given) // mesh.size
+        count = len(given) // mesh.shape["seed"]
 
         def local(here: tuple, frozen: Tree) -> Tree:
             return _stacked(unrolled(function, _apart(here, count), frozen))
 
-        split, whole = PartitionSpec(axis), PartitionSpec()
+        split, whole = PartitionSpec("seed"), PartitionSpec()
         made = jax.shard_map(
-            local, mesh=mesh, in_specs=(split, whole), out_specs=split, check_vma=False
-        )(_stacked(given), frozen)
+            local, mesh=mesh, in_specs=(split, whole), out_specs=split, axis_names=ours,
+            check_vma=False,
+        )(_stacked(given), frozen)  # fmt: skip
         return _apart(made, len(given))
 
     return place
