@@ -6,7 +6,9 @@
     python -m jaxsr.main --config=configs/sftnet.py:shipped,film   another way to use the prior: film, concat,
                                                                    compositional (and compositional_joined)
 
-`msrc` among the presets evaluates on the 120 held-out photographs of MSRC v2 too, most of several classes.
+`outdoor` among the presets takes the published segmenter for the prior, of the weights or the run that
+--config.prior.weights names (configs/outdoor_scene_seg.py). `msrc` evaluates on the 120 held-out photographs
+of MSRC v2 too, most of several classes.
 
 Paper: arXiv:1804.02815 (CVPR 2018); reference xinntao/SFTGAN (d98889e), and XPixelGroup/BasicSR (9fd09d4,
 9420896) for the training. bare: fine-tunes the shipped parent on the photographs inside the scikit-image
@@ -44,7 +46,7 @@ CONDITIONS = {
         "compositional_net", ("variant", "condition", "condition_hidden"), {"joined": True}
     ),
 }  # fmt: skip
-PRESETS = ("", *SIZES, "msrc", *CONDITIONS)
+PRESETS = ("", *SIZES, "msrc", "outdoor", *CONDITIONS)
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -129,7 +131,10 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 300, "log_every": 20, "eval_every": 100, "checkpoint_every": 50, "keep": 2,
         "best": "", "best_mode": "max",
     }  # fmt: skip
-    for name, change in (("shipped", shipped), ("paper", paper), ("tiny", tiny), ("msrc", msrc)):
+    changes = {
+        "shipped": shipped, "paper": paper, "tiny": tiny, "msrc": msrc, "outdoor": outdoor,
+    }  # fmt: skip
+    for name, change in changes.items():
         if name in names:
             change(config)
     for name in CONDITIONS:
@@ -143,6 +148,13 @@ def msrc(config: ConfigDict) -> None:
     config.data.test.msrc_v2 = {
         "kind": "folder", "path": "msrc_v2/images", "include": "msrc_v2_test", "exclude": "",
         "prior": "prior_net",
+    }  # fmt: skip
+
+
+def outdoor(config: ConfigDict) -> None:
+    """The published segmenter in the place of ours; its weights are the user's."""
+    config.prior = {
+        "name": "outdoor_scene_seg", "features": 64, "blocks": (3, 4, 23, 3), "classes": 8, "weights": "",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pipeline, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
+from jaxsr.interchange.convert import check_shapes
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.seeds import several
 from jaxsr.train import Experiment, Loop, placement
@@ -195,7 +196,16 @@ def with_prior(sample: dict[str, Any], kind: str, folder: Path, maps: Any) -> di
 
 def segmenter(section: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     """The function from an image to its prior maps, with the segmenter of the section `prior`."""
+    if not section["weights"]:
+        raise UserError(
+            "config.prior.weights is empty, and the segmenter makes the prior maps: name its file or the "
+            "folder of its run, for example --config.prior.weights=pretrained:segmenter for prior_net."
+        )
     module = network_module(section, "prior", dtype=jnp.float32)
     held, _ = weights(section["weights"])
+    try:
+        check_shapes(module, [(1, 64, 64, 3)], held)
+    except UserError as error:
+        raise UserError(f"config.prior.weights = {section['weights']!r}: {error}") from error
     apply = bind(module, lambda drawn: drawn).apply
     return prior_maps(lambda variables, image: apply(variables, image, train=False)[0], held)

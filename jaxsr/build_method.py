@@ -34,7 +34,7 @@ from jaxsr.models.lapsrn import LapSRN, MSLapSRN
 from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.levels_head import LevelsHead
 from jaxsr.models.msrresnet import MSRResNet
-from jaxsr.models.outdoor_scene_seg import OutdoorSceneSeg
+from jaxsr.models.outdoor_scene_seg import OutdoorBackbone, OutdoorSceneSeg, from_backbone
 from jaxsr.models.pixel_image import PixelImage
 from jaxsr.models.prior_net import PriorNet, Trunk
 from jaxsr.models.prior_resnet import PriorResNet
@@ -70,6 +70,7 @@ NETWORKS = {
     "levels_head": LevelsHead,
     "mslapsrn": MSLapSRN,
     "msrresnet": MSRResNet,
+    "outdoor_backbone": OutdoorBackbone,
     "outdoor_scene_seg": OutdoorSceneSeg,
     "pixel_image": PixelImage,
     "prior_net": PriorNet,
@@ -90,16 +91,19 @@ NETWORKS = {
     "vgg_discriminator": VGGDiscriminator,
     "video_unet": VideoUNet,
 }
-# networks that grow from the parent that `parent` names: (params, parent's params) -> params
+# networks that grow from the parent that `parent` names:
+# (variables, parent's variables, parent's section) -> variables
 GROWN = {
-    "compositional_net": from_plain_parent,
-    "concat_net": from_plain_parent,
-    "film_net": from_parent,
-    "sftnet": from_parent,
+    "compositional_net": functools.partial(checkpoint.grow_params, from_plain_parent),
+    "concat_net": functools.partial(checkpoint.grow_params, from_plain_parent),
+    "film_net": functools.partial(checkpoint.grow_params, from_parent),
+    "outdoor_scene_seg": from_backbone,
+    "sftnet": functools.partial(checkpoint.grow_params, from_parent),
 }
 OPTIMISERS = {
     "adam": optimisers.adam,
     "grouped_adam": optimisers.grouped_adam,
+    "momentum": optimisers.momentum,
     "sgd": optimisers.sgd,
 }
 SCHEDULES = {
@@ -108,6 +112,7 @@ SCHEDULES = {
     "exponential": optimisers.exponential,
     "linear": optimisers.linear,
     "multistep": optimisers.multistep,
+    "poly": optimisers.poly,
 }
 ADVERSARIAL = {
     "hinge": (adversarial.gen_hinge, adversarial.disc_hinge),
@@ -162,11 +167,17 @@ def bind(module: nn.Module, start: Callable[[dict[str, Tree]], dict[str, Tree]])
     def init(key: jax.Array, *inputs: jax.Array) -> dict[str, Tree]:
         return start(dict(module.init(key, *inputs, train=False)))
 
-    def apply(variables: dict[str, Tree], *inputs: jax.Array, train: bool):
+    def apply(
+        variables: dict[str, Tree], *inputs: jax.Array, train: bool, key: jax.Array | None = None
+    ):
+        draws = {} if key is None else {"dropout": key}
         if train and "batch_stats" in variables:
-            output, moved = module.apply(variables, *inputs, train=True, mutable=["batch_stats"])
+            output, moved = module.apply(
+                variables, *inputs, train=True, mutable=["batch_stats"], rngs=draws
+            )
             return output, moved["batch_stats"]
-        return module.apply(variables, *inputs, train=train), variables.get("batch_stats", {})
+        output = module.apply(variables, *inputs, train=train, rngs=draws)
+        return output, variables.get("batch_stats", {})
 
     return Network(init, apply)
 
@@ -181,7 +192,8 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
     """A network from its section: `name`, constructor arguments, one of `weights` and `parent`.
 
     weights: variables of the same network to begin with («» for random ones)
-    parent:  variables of the network that SFT-Net, or another of `GROWN`, grows from
+    parent:  variables of the network that SFT-Net, or another of `GROWN`, grows from: for the published
+             segmenter, a ResNet-101 trained on ImageNet
     """
     module = network_module(section, where, dtype=dtype)
     if section.get("parent", "") and section.get("weights", ""):
@@ -192,12 +204,12 @@ def network(section: Mapping[str, Any], where: str, *, dtype: Any) -> Network:
 
     source = section.get("parent", "") or section.get("weights", "")
     # read here and not in `start`, which is traced: a run's arrays cannot be read under jit
-    loaded = weights(source)[0] if source else {}
+    loaded, card = weights(source) if source else ({}, {})
 
     def start(drawn: dict[str, Tree]) -> dict[str, Tree]:
         if section.get("parent", ""):
             grow = pick(GROWN, section["name"], f"{where}.name")
-            return drawn | {"params": grow(drawn["params"], loaded["params"])}
+            return grow(drawn, loaded, card.get("network", {}))
         return checkpoint.warm_start(drawn, loaded, source=source) if source else drawn
 
     return bind(module, start)

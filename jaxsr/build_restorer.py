@@ -15,6 +15,7 @@ from jaxsr import build_method
 from jaxsr.inference.prior import low_prior
 from jaxsr.inference.restorer import Restorer
 from jaxsr.interchange import convert
+from jaxsr.outdoor import NAMES
 from jaxsr.sections import pick
 from jaxsr.types import Tree, UserError
 
@@ -30,6 +31,7 @@ ANY_SCALE = (
 SEVERAL = {"mslapsrn": (2, 4, 8)}  # one set of weights for these scales
 LARGEST_SCALE = 16
 SEGMENTER = "pretrained:segmenter"
+SEGMENTERS = ("outdoor_scene_seg", "prior_net")  # networks whose softmax is the prior
 
 
 def restorer(
@@ -136,12 +138,17 @@ def check_finite(source: str, variables: Tree) -> None:
 def prior_function(source: str) -> Callable[[np.ndarray], np.ndarray]:
     """The prior maps of low-resolution images by the segmenter of a weight file."""
     variables, card = build_method.weights(source)
-    if card["network"]["name"] != "prior_net":
+    if card["network"]["name"] not in SEGMENTERS:
         raise UserError(
-            f"{source} holds a {card['network']['name']}, not the segmenter (prior_net) that SFT-Net "
-            f"needs: {SEGMENTER} is one."
+            f"{source} holds a {card['network']['name']}, not the segmenter ({' or '.join(SEGMENTERS)}) "
+            f"that SFT-Net needs: {SEGMENTER} is one."
         )
     module = build_method.network_module(card["network"], "prior", dtype=jnp.float32)
+    if module.classes != len(NAMES):
+        raise UserError(
+            f"{source} holds a segmenter of {module.classes} classes, and SFT-Net takes the "
+            f"{len(NAMES)} outdoor ones: name another."
+        )
     return low_prior(_apply(module), variables)
 
 

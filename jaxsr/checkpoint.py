@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +334,17 @@ def warm_start(drawn: dict[str, Tree], loaded: dict[str, Tree], *, source: str) 
             f"{', '.join(wrong[:3])}. Name weights of the same network and size."
         )
     return loaded
+
+
+def grow_params(
+    grow: Callable[[Tree, Tree], Tree],
+    drawn: dict[str, Tree],
+    parent: dict[str, Tree],
+    section: Mapping[str, Any],
+) -> dict[str, Tree]:
+    """The drawn variables with parameters that grow from the parent's; its section says nothing more.
+
+    grow: (params, parent's params) -> params
+    """
+    del section
+    return drawn | {"params": grow(drawn["params"], parent["params"])}

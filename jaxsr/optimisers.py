@@ -40,6 +40,14 @@ def exponential(*, peak: float, half: int, least: float) -> Schedule:
     return optax.exponential_decay(peak, half, 0.5, end_value=least)
 
 
+def poly(*, peak: float, power: float, steps: int) -> Schedule:
+    """peak · (1 − step/steps)^power, and 0 from `steps` on.
+
+    Source: the policy «poly» of Caffe, as Liu et al. 2016 (ParseNet) and DeepLab use it.
+    """
+    return optax.polynomial_schedule(peak, 0.0, power, steps)
+
+
 class DelayedState(NamedTuple):
     """Number of updates seen, and the state of the delayed transformation."""
 
@@ -75,6 +83,17 @@ def adam(
     """
     made = optax.adam(rate, b1=b1, b2=b2, eps=eps)
     return optax.chain(optax.clip_by_global_norm(clip), made) if clip else made
+
+
+def momentum(
+    *, rate: Schedule, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum: v ← momentum·v + g + weight_decay·θ, θ ← θ − rate·v.
+
+    Every parameter decays, those of normalisations too, as in PyTorch and in Caffe (which has the rate
+    inside v: the two differ while it changes, not while it stands).
+    """
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=momentum))
 
 
 def sgd(

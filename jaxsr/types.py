@@ -42,7 +42,8 @@ class Network(NamedTuple):
     init:  `init(key, *inputs) -> variables`, a dict with `params` and, where there is batch
            normalisation, `batch_stats`
     apply: `apply(variables, *inputs, train) -> (output, batch_stats)`; batch_stats is `{}` where there is
-           none, and the ones given where `train` is false
+           none, and the ones given where `train` is false. A network that draws while it is trained
+           (dropout) takes `key` too, which `supervised` gives it
     """
 
     init: Callable[..., dict[str, Tree]]

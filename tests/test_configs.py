@@ -23,6 +23,7 @@ NAMES = (
     "dip_restore",
     "dip_sr",
     "dvp",
+    "outdoor_scene_seg",
     "rl_restore_a2c",
     "rl_restore_dqn",
     "rl_restore_joint",
@@ -68,7 +69,7 @@ def test_presets_are_locked_and_an_unknown_one_is_named(root, name):
 
 def tiny(root, name, folder):
     config = get_config(root, name, "tiny")
-    if name == "segmenter":
+    if name in ("outdoor_scene_seg", "segmenter"):
         labelled_photographs(folder)
         config.data.root = str(folder)
     return build.experiment(config)
@@ -161,12 +162,12 @@ def test_variants_of_the_agents_take_a_step(root, name, preset, metric):
 def test_lowered_program_carries_no_weights(root, name, tmp_path):
     """At full width, which is where closed-over weights would show."""
     config = get_config(root, name, "tiny")
-    full = get_config(root, name, "")
+    full = get_config(root, name, "paper" if name == "outdoor_scene_seg" else "")
     with config.unlocked():
         config.networks = full.networks
         if name == "sftnet":
             config.data.transform.size = 96
-    if name == "segmenter":
+    if name in ("outdoor_scene_seg", "segmenter"):
         labelled_photographs(tmp_path)
         config.data.root = str(tmp_path)
     made = build.experiment(config)
@@ -202,3 +203,22 @@ def test_paper_preset_of_sftnet_has_every_published_value(root):
         32,
         128,
     )
+
+
+def test_paper_preset_of_the_published_segmenter(root):
+    """specs: sheet of SFT-GAN, sections 3.1 and 3.4."""
+    config = get_config(root, "outdoor_scene_seg", "paper")
+    gen, mover = config.networks.gen, config.optimisers.gen
+    assert (gen.features, tuple(gen.blocks), gen.classes) == (64, (3, 4, 23, 3), 8)
+    assert (mover.name, mover.momentum, mover.weight_decay) == ("momentum", 0.9, 5e-4)
+    assert (mover.rate.name, mover.rate.power) == ("poly", 0.9)
+    assert mover.rate.steps == config.train.steps == 30_000
+    assert config.losses.segmentation.ignore == 255 and config.data.transform.degrade_share == 1.0
+    assert config.data.transform.scale == config.evaluation.pair.scale == 4
+    assert config.data.transform.size % 8 == 0 and config.evaluation.pair.multiple == 8
+
+
+def test_outdoor_preset_of_sftnet_wants_the_weights_of_the_published_segmenter(root):
+    config = get_config(root, "sftnet", "tiny,outdoor")
+    with pytest.raises(UserError, match="config.prior.weights is empty"):
+        build.experiment(config)

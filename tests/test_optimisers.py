@@ -100,3 +100,20 @@ def test_sgd_cuts_every_element_to_theta_over_the_rate_before_momentum_and_decay
     second, _ = made.update(grads, state, params)
     # ±2 at the rate 0.01: gradient + decay [2.5, 0.45], momentum 0.9·[0.7, 0.45] on top
     np.testing.assert_allclose(second["w"], [-0.01 * 3.13, -0.01 * 0.855], rtol=1e-5)
+
+
+def test_poly_falls_to_nothing_at_its_last_step():
+    rate = optimisers.poly(peak=0.01, power=0.9, steps=30_000)
+    values = [float(rate(n)) for n in (0, 15_000, 29_999, 30_000, 40_000)]
+    # 0.5^0.9 = 0.535887, (1/30,000)^0.9 = 9.3466e-5
+    assert values == pytest.approx([0.01, 5.35887e-3, 9.3466e-7, 0.0, 0.0], rel=1e-3, abs=1e-12)
+
+
+def test_momentum_sums_gradient_and_decay():
+    made = optimisers.momentum(rate=lambda n: 0.1, momentum=0.9, weight_decay=0.5)
+    params, grads = {"w": jnp.array([2.0])}, {"w": jnp.array([3.0])}
+    first, state = made.update(grads, made.init(params), params)
+    second, _ = made.update(grads, state, params)
+    # v = 3 + 0.5·2, then 0.9·4 + 4
+    assert float(first["w"][0]) == pytest.approx(-0.4)
+    assert float(second["w"][0]) == pytest.approx(-0.76)

@@ -44,17 +44,17 @@ def supervised(
         drawn = network.init(states.stream(key, "gen"), *(batch[name] for name in inputs))
         return states.create({"gen": drawn}, {"gen": optimiser})
 
-    def objective(params, state: State, batch: Batch, frozen: Tree):
+    def objective(params, key: jax.Array, state: State, batch: Batch, frozen: Tree):
         held = states.variables(state, "gen") | {"params": params}
-        output, stats = network.apply(held, *(batch[name] for name in inputs), train=True)
+        given = (batch[name] for name in inputs)
+        output, stats = network.apply(held, *given, train=True, key=states.stream(key, "dropout"))
         values = {n: (w, jnp.mean(fn(output, batch, frozen))) for n, (w, fn) in losses.items()}
         total, metrics = weighted(values)
         return total, (metrics | {"loss": total}, stats)
 
     def step(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> tuple[State, Metrics]:
-        del key  # nothing is drawn here; a degradation wrapper draws from its own stream
         grads, (metrics, stats) = jax.grad(objective, has_aux=True)(
-            state.params["gen"], state, batch, frozen
+            state.params["gen"], key, state, batch, frozen
         )
         state, norms = states.update(state, "gen", grads, optimiser)
         if stats:

@@ -258,8 +258,13 @@ def _map_labels(
         unknown = sorted(set(np.flatnonzero(np.bincount(pixels["label"].ravel()))) - table.keys())
         if unknown:
             raise UserError(
-                f"the label map {item.labels} has the value {unknown[0]}, which the class table "
-                "lacks: add it, or name the right table."
+                f"the label map {item.labels} has the value {unknown[0]}, "
+                + (
+                    f"where the outdoor classes are 0 to {len(NAMES) - 1} and {VOID} is none: mend it, or "
+                    "name a class table."
+                    if table == _IDENTITY
+                    else "which the class table lacks: add it, or name the right table."
+                )
             )
         lut = np.array([table.get(value, VOID) for value in range(256)], np.uint8)
         pixels = {**pixels, "label": lut[pixels["label"]]}

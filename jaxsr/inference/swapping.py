@@ -87,3 +87,21 @@ def _is_key(key: Any) -> bool:
 def liveliest(maps: np.ndarray, count: int) -> list[int]:
     """The `count` channels of maps [h,w,C] that vary most over the image, the most varied first."""
     return [int(c) for c in np.argsort(-maps.std((0, 1)), kind="stable")[:count]]
+
+
+def unmodulated(variables: Tree, *, variant: str) -> Tree:
+    """Variables of an SFT-Net whose SFT layers leave the features as they are, whatever the prior.
+
+    The last convolution of both heads becomes 0, and where gamma multiplies by itself (variant `torch`)
+    its bias 1. What is left is the network between its conditioned layers; that of the PyTorch variant is
+    a residual network as the parent is, with the weights that training has made of it.
+    """
+
+    def changed(path: Any, leaf: Any) -> Any:
+        *_, layer, kind = (key.key for key in path if _is_key(key))
+        if not layer.endswith(("SFT_scale_conv1", "SFT_shift_conv1")):
+            return leaf
+        one = variant == "torch" and kind == "bias" and layer.endswith("SFT_scale_conv1")
+        return np.full(np.shape(leaf), float(one), np.float32)
+
+    return jax.tree_util.tree_map_with_path(changed, variables)

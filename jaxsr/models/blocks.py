@@ -14,9 +14,18 @@ from jaxsr.ops.pixel_shuffle import pixel_shuffle
 def kaiming_normal(factor: float) -> nn.initializers.Initializer:
     """Normal initialiser of standard deviation ``factor * sqrt(2 / fan_in)``, not truncated.
 
+    The numbers of Flax's variance_scaling, but drawn as one vector, which XLA compiles several times
+    faster on a CPU than four axes.
     Source: He et al. 2015, eq. 10 with a = 0; BasicSR scales it by 0.1 in generators.
     """
-    return nn.initializers.variance_scaling(2.0 * factor**2, "fan_in", "normal")
+
+    def draw(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        variance = jnp.array(2.0 * factor**2 / math.prod(shape[:-1]), dtype)
+        return (jax.random.normal(key, (math.prod(shape),), dtype) * jnp.sqrt(variance)).reshape(
+            shape
+        )
+
+    return draw
 
 
 _KAIMING = kaiming_normal(1.0)

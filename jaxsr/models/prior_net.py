@@ -12,6 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxsr.types import UserError
+
 MEAN, DEVIATION = 0.45, 0.25
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -79,8 +81,8 @@ class PriorNet(nn.Module):
         height, width = image.shape[1:3]
         step = 2 ** (len(self.widths) - 1)
         if height % step or width % step:
-            raise ValueError(
-                f"PriorNet wants multiples of {step}, not {height}×{width}: pad the image"
+            raise UserError(
+                f"PriorNet takes images in multiples of {step}, not {height}×{width}: choose such a crop."
             )
         levels = list(Trunk(self.widths, self.dtype, name="trunk")(image, train=train).values())
         x = nn.relu(levels[-1].astype(self.dtype))

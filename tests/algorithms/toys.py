@@ -13,7 +13,7 @@ def affine(features: int = 3) -> Network:
         w = 0.5 * jax.random.normal(key, (x.shape[-1], features))
         return {"params": {"w": w, "b": jnp.zeros(features)}}
 
-    def apply(variables, x, *, train):
+    def apply(variables, x, *, train, key=None):
         return x @ variables["params"]["w"] + variables["params"]["b"], {}
 
     return Network(init, apply)

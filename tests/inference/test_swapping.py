@@ -68,3 +68,22 @@ def test_modulations_are_those_of_every_layer():
     assert found["sft_branch_2"][0].std((0, 1)).max() > 1e-4
     lively = swapping.liveliest(found["sft_branch_2"][0], 2)
     assert list(lively) == list(np.argsort(-found["sft_branch_2"][0].std((0, 1)))[:2])
+
+
+@pytest.mark.parametrize(("variant", "gamma"), [("pytorch", 0), ("torch", 1)])
+def test_without_modulation_no_prior_is_seen(variant, gamma):
+    module = SFTNet(features=4, blocks=1, condition=4, condition_hidden=8, variant=variant)
+    lq = np.random.default_rng(1).random((8, 12, 3), np.float32)
+    seg = prior()
+    shapes = jax.eval_shape(module.init, jax.random.key(0), lq[None], seg[None])
+    variables = random_like(shapes, seed=2)
+    bare = swapping.unmodulated(variables, variant=variant)
+    found = swapping.modulations(module, bare, lq, seg)
+    assert all((g == gamma).all() and (b == 0).all() for g, b in found.values())
+    run = jax.jit(module.apply)
+    sky = swapping.forced(seg, "sky")
+    np.testing.assert_array_equal(run(bare, lq[None], seg[None]), run(bare, lq[None], sky[None]))
+    assert (
+        np.abs(run(variables, lq[None], seg[None]) - run(variables, lq[None], sky[None])).max()
+        > 1e-3
+    )
