@@ -179,6 +179,48 @@ def test_lowered_program_carries_no_weights(root, name, tmp_path):
     assert len(lowered.as_text()) < TEXT_LIMIT
 
 
+def test_paper_preset_of_sftnet_reads_the_layout_of_ost(root, tmp_path, capsys):
+    """Categories from the paths, stored maps, and DIV2K's sub-images as background by a draw."""
+    rng = np.random.default_rng(0)
+    for place, names in (
+        ("OST/train", ("animal_1", "sky/2")),
+        ("OST/val", ("OST_001",)),
+        ("DIV2K_train_HR_sub", ("0801_s001",)),
+    ):  # fmt: skip
+        for name in names:
+            maps = tmp_path / place / "bicseg" / f"{name}.npy"
+            image = tmp_path / place / ("img" if "OST" in place else "") / f"{name}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (100, 120, 3), np.uint8)).save(image)
+            if "OST" in place:
+                maps.parent.mkdir(parents=True, exist_ok=True)
+                np.save(maps, np.full((96, 120, 8), 0.125, np.float16))
+    config, paper = get_config(root, "sftnet", "tiny"), get_config(root, "sftnet", "paper")
+    assert paper.data.mixing == "drawn" and config.data.mixing == "interleaved"
+    with config.unlocked():
+        config.data = paper.data
+        config.data.root, config.data.batch = str(tmp_path), 40
+        config.data.transform.size = 32
+        config.evaluation.pair = paper.evaluation.pair
+    made = build.experiment(config)
+    assert "2 images: sky 1, animal 1" in capsys.readouterr().out
+    with contextlib.closing(made.batches(0)) as batches:
+        batch = next(batches)
+    assert set(batch["label"]) == {0, 5, 7}  # background, sky, animal
+    background = batch["seg"][..., 0].min((1, 2)) == 1
+    np.testing.assert_array_equal(background, batch["label"] == 0)
+    with contextlib.closing(build.experiment(config).batches(1)) as batches:
+        again = next(batches)
+    with contextlib.closing(made.batches(0)) as batches:
+        next(batches)
+        resumed = next(batches)
+    assert all(np.array_equal(again[key], resumed[key]) for key in resumed)
+    with config.unlocked():
+        config.data.mixing = "dran"
+    with pytest.raises(UserError, match="config.data.mixing = 'dran' .did you mean 'drawn'"):
+        build.experiment(config)
+
+
 def test_paper_preset_of_sftnet_has_every_published_value(root):
     """specs: sheet of SFT-GAN, sections 4 to 6."""
     config = get_config(root, "sftnet", "paper")
