@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsr import build_method
+from jaxsr.data.maps import CLASSES
 from jaxsr.inference.prior import low_prior
 from jaxsr.inference.restorer import Restorer
 from jaxsr.interchange import convert
@@ -30,6 +31,7 @@ ANY_SCALE = (
 SEVERAL = {"mslapsrn": (2, 4, 8)}  # one set of weights for these scales
 LARGEST_SCALE = 16
 SEGMENTER = "pretrained:segmenter"
+SEGMENTERS = ("prior_net", "outdoor_scene_seg")
 
 
 def restorer(
@@ -134,15 +136,36 @@ def check_finite(source: str, variables: Tree) -> None:
 
 
 def prior_function(source: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The prior maps of low-resolution images by the segmenter of a weight file."""
+    """The prior maps of low-resolution images by the segmenter of a weight file, see `segmenter`."""
+    return low_prior(*segmenter(source))
+
+
+def segmenter(source: str) -> tuple[Callable[..., jax.Array], Tree]:
+    """(variables, image [1, h, w, 3]) -> class logits [1, h, w, 8], and the variables of a segmenter.
+
+    source: as for `restorer`: PriorNet of ours, or the published OutdoorSceneSeg
+
+    Raises UserError as `restorer`, and for a network that is no segmenter of the eight classes.
+    """
     variables, card = build_method.weights(source)
-    if card["network"]["name"] != "prior_net":
+    section = card.get("network")
+    name = (
+        section["name"] if isinstance(section, dict) and "name" in section else "network of no name"
+    )
+    if name not in SEGMENTERS:
         raise UserError(
-            f"{source} holds a {card['network']['name']}, not the segmenter (prior_net) that SFT-Net "
-            f"needs: {SEGMENTER} is one."
+            f"{source} holds a {name}, not a segmenter ({' or '.join(SEGMENTERS)}) as prior maps need: "
+            f"{SEGMENTER} is one."
         )
-    module = build_method.network_module(card["network"], "prior", dtype=jnp.float32)
-    return low_prior(_apply(module), variables)
+    try:
+        module = build_method.network_module(section, "network", dtype=jnp.float32)
+        if module.classes != CLASSES:
+            raise UserError(f"it has {module.classes} classes, prior maps have {CLASSES}.")
+        convert.check_shapes(module, [(1, 64, 64, 3)], variables)
+    except (UserError, ValueError, TypeError) as error:
+        raise UserError(f"{source}: {error}") from error
+    check_finite(source, variables)
+    return _apply(module), variables
 
 
 def interpolate(first: Restorer, second: Restorer, *, alpha: float) -> Restorer:

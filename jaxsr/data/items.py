@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsr.data.images import read_image, read_labels
-from jaxsr.data.maps import cut_to_prior, read_prior
+from jaxsr.data.maps import MULTIPLE, cut_to_prior, read_prior
 from jaxsr.outdoor import NAMES, VOID
 from jaxsr.types import UserError
 
@@ -73,6 +73,8 @@ def _fit(item: Item, table: Mapping[int, int], pixels: dict[str, Any]) -> dict[s
     if item.labels is not None:
         pixels["label"] = _map_labels(item, pixels, table)
     if item.prior is not None:
+        if min(pixels["hq"].shape[:2]) < MULTIPLE:
+            raise UserError(f"{item.image} is smaller than {MULTIPLE} pixels: exclude it.")
         found = read_prior(item.prior, shape=pixels["hq"].shape[:2])
         pixels["prior"] = cut_to_prior(found)
         pixels |= {key: cut_to_prior(pixels[key]) for key in ("hq", "label") if key in pixels}
