@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
-from jaxsr.data import distortions, pipeline, scenes, sources, transforms
+from jaxsr.data import distortions, pairs, pipeline, scenes, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.data.maps import cut_to_prior
 from jaxsr.inference.prior import prior_maps
@@ -26,12 +26,14 @@ from jaxsr.types import UserError
 SOURCES = {
     "folder": sources.folder,
     "labelled": sources.labelled,
+    "pairs": pairs.pairs,
     "photographs": sources.photographs,
     "scenes": scenes.scenes,
 }
 TRANSFORMS = {
     "crop": transforms.crop,
     "distorted_patch": distortions.distorted_patch,
+    "paired_crop": transforms.paired_crop,
     "segmentation_crop": transforms.segmentation_crop,
     "sft_sample": transforms.sft_sample,
     "tool_patch": distortions.tool_patch,
@@ -53,7 +55,10 @@ MIXINGS = {"drawn": True, "interleaved": False}  # of the groups of images, see 
 REPORT_SECONDS = 15  # between two lines about work that goes on before the first step
 # keys of a source that are relative to config.data.root: always, and where they are no bare name of
 # a list that is shipped
-PATHS, LISTS = ("path", "images", "labels", "maps"), ("include", "exclude", "categories")
+PATHS, LISTS = (
+    ("path", "images", "labels", "maps", "hq", "lq"),
+    ("include", "exclude", "categories"),
+)
 
 
 def experiment(config: ml_collections.ConfigDict) -> Experiment:

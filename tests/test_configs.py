@@ -221,6 +221,29 @@ def test_paper_preset_of_sftnet_reads_the_layout_of_ost(root, tmp_path, capsys):
         build.experiment(config)
 
 
+def test_pairs_preset_of_the_parent_takes_the_low_resolutions_of_the_folders(root, tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "valid"):
+        for name in ("0001", "0002"):
+            hq = tmp_path / f"DIV2K_{part}_HR" / f"{name}.png"
+            lq = tmp_path / f"DIV2K_{part}_LR_bicubic" / "X4" / f"{name}x4.png"
+            for path, size in ((hq, (64, 96)), (lq, (16, 24))):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)).save(path)
+    config = get_config(root, "sftnet_psnr", "tiny,pairs")
+    with config.unlocked():
+        config.data.root = str(tmp_path)
+    made = build.experiment(config)
+    with contextlib.closing(made.batches(0)) as batches:
+        batch = next(batches)
+    assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)
+    state, _ = train.shapes(made, train.placement())
+    # traced alone: `lq` comes from the batch, where other presets make it on the device
+    _, metrics = jax.eval_shape(made.algorithm.step, step_key(0, 0), state, batch, made.frozen)
+    assert "loss/pixel" in metrics or "loss" in metrics
+    assert get_config(root, "sftnet_psnr", "paper,pairs").data.transform.size == 128
+
+
 def test_paper_preset_of_sftnet_has_every_published_value(root):
     """specs: sheet of SFT-GAN, sections 4 to 6."""
     config = get_config(root, "sftnet", "paper")
