@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
-from jaxsr.data import distortions, pairs, pipeline, scenes, sources, transforms
+from jaxsr.data import distortions, pairs, pipeline, records, scenes, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.data.maps import cut_to_prior
 from jaxsr.inference.prior import prior_maps
@@ -30,6 +30,8 @@ SOURCES = {
     "photographs": sources.photographs,
     "scenes": scenes.scenes,
 }
+# those that give samples and not the items to be read
+READERS = {"records": records.records}
 TRANSFORMS = {
     "crop": transforms.crop,
     "distorted_patch": distortions.distorted_patch,
@@ -136,15 +138,18 @@ def samples(
         else value
         for key, value in rest(section, "kind", "weight", "prior", "class_table").items()
     }
-    items = call(pick(SOURCES, section["kind"], f"{where}.kind"), options, where)
-    held = sources.load(
-        items,
-        class_table=section.get("class_table") or None,
-        max_broken=data["max_broken"],
-        min_size=smallest(data["transform"]) if part == "train" else 0,
-        cache_mib=data["cache_mib"],
-        report=logs.say,
-    )
+    keeping = {
+        "max_broken": data["max_broken"],
+        "min_size": smallest(data["transform"]) if part == "train" else 0,
+        "cache_mib": data["cache_mib"],
+        "report": logs.say,
+    }
+    found = pick(SOURCES | READERS, section["kind"], f"{where}.kind")
+    if section["kind"] in READERS:
+        held = call(found, options, where, **keeping)
+    else:
+        items, table = call(found, options, where), section.get("class_table") or None
+        held = sources.load(items, class_table=table, **keeping)
     logs.say(f"{where}: {len(held)} images{by_category(held)}")
     kind = section.get("prior", "")
     pick(dict.fromkeys(PRIORS), kind, f"{where}.prior")
