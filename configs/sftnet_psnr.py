@@ -5,7 +5,8 @@
     python -m jaxsr.main --config=configs/sftnet_psnr.py:paper    the published recipe, days on a GPU
 
 `pairs` among the presets (`:pairs` or `:paper,pairs`) takes DIV2K with its own low resolutions:
-DIV2K_train_HR and DIV2K_train_LR_bicubic/X4, alike for valid, under data.root.
+DIV2K_train_HR and DIV2K_train_LR_bicubic/X4, alike for valid, under data.root. `tfds` takes the same from
+tensorflow-datasets, as `tfds build div2k/bicubic_x4 --file_format=array_record` prepares it.
 
 Paper: arXiv:1804.02815; reference XPixelGroup/BasicSR (9fd09d4), train_sr.json, model «SRResNet» without
 batch normalisation. Expected: Set5 ×4 (PSNR-Y, pipeline A) about 32.1 dB after the published recipe, 28.42 dB
@@ -26,7 +27,7 @@ Differences from the published recipe
 from ml_collections import ConfigDict
 
 SIZES = ("shipped", "paper", "tiny")
-PRESETS = ("", *SIZES, "pairs")
+PRESETS = ("", *SIZES, "pairs", "tfds")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -95,7 +96,9 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 900, "log_every": 50, "eval_every": 300, "checkpoint_every": 100, "keep": 2,
         "best": "psnr_y", "best_mode": "max",
     }  # fmt: skip
-    for name, change in (("shipped", shipped), ("paper", paper), ("tiny", tiny), ("pairs", pairs)):
+    for name, change in (
+        ("shipped", shipped), ("paper", paper), ("tiny", tiny), ("pairs", pairs), ("tfds", tfds)
+    ):  # fmt: skip
         if name in names:
             change(config)
     return config.lock()
@@ -187,3 +190,13 @@ def pairs(config: ConfigDict) -> None:
         "flips": ("horizontal", "vertical", "transpose"),
     }  # fmt: skip
     del config.degradation
+
+
+def tfds(config: ConfigDict) -> None:
+    """`pairs` from a prepared set of tensorflow-datasets, in its own folder unless `path` names one."""
+    pairs(config)
+    shared = {
+        "kind": "tfds", "dataset": "div2k/bicubic_x4", "image": "hr", "low": "lr", "scale": 4, "path": "",
+    }  # fmt: skip
+    config.data.train = {"div2k": shared | {"split": "train", "weight": 1.0}}
+    config.data.test = {"div2k": shared | {"split": "validation"}}

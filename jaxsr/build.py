@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
-from jaxsr.data import distortions, pairs, pipeline, records, scenes, sources, transforms
+from jaxsr.data import distortions, pairs, pipeline, prepared, records, scenes, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.data.maps import cut_to_prior
 from jaxsr.inference.prior import prior_maps
@@ -31,7 +31,7 @@ SOURCES = {
     "scenes": scenes.scenes,
 }
 # those that give samples and not the items to be read
-READERS = {"records": records.records}
+READERS = {"records": records.records, "tfds": prepared.prepared}
 TRANSFORMS = {
     "crop": transforms.crop,
     "distorted_patch": distortions.distorted_patch,

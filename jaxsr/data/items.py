@@ -79,7 +79,7 @@ def _fit(item: Item, table: Mapping[int, int], pixels: dict[str, Any]) -> dict[s
         pixels["prior"] = cut_to_prior(found)
         pixels |= {key: cut_to_prior(pixels[key]) for key in ("hq", "label") if key in pixels}
     if item.lq is not None:
-        pixels["hq"] = _cut_to_low(item, pixels["hq"], pixels["lq"].shape)
+        pixels["hq"] = cut_to_low(item, pixels["hq"], pixels["lq"].shape)
     if item.category is not None:
         pixels["category"] = item.category
     return pixels
@@ -105,7 +105,7 @@ def _map_labels(
     return lut[pixels["label"]]
 
 
-def _cut_to_low(item: Item, hq: np.ndarray, low: Sequence[int]) -> np.ndarray:
+def cut_to_low(item: Item, hq: np.ndarray, low: Sequence[int]) -> np.ndarray:
     """The image cut at the top left to scale times its low resolution."""
     (h, w), scale = hq.shape[:2], item.scale
     if (h // scale, w // scale) != tuple(low[:2]):
