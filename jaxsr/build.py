@@ -185,9 +185,9 @@ def by_band(
 
 
 def smallest(transform: Mapping[str, Any]) -> int:
-    """The pixels that a transform needs of the shorter side of an image; the segmenter's pads instead."""
-    padded = transform["name"] == "segmentation_crop"
-    return 0 if padded else transform["size"] + 2 * transform.get("margin", 0)
+    """The pixels that a transform needs of the shorter side of an image; some pad or enlarge instead."""
+    any_size = transform["name"] in ("segmentation_crop", "sft_sample")
+    return 0 if any_size else transform["size"] + 2 * transform.get("margin", 0)
 
 
 def by_category(held: Sequence[Mapping[str, Any]]) -> str:

@@ -53,13 +53,16 @@ COLUMNS = {
     "case": "case", "disk": "files", "folder_ready": "folder: s to the first batch",
     "records_ready": "records: s to the first batch", "folder_rate": "folder: images/s",
     "records_rate": "records: images/s", "ratio": "records / folder", "spread": "of the rounds",
+    "folder_cpu": "folder: CPU ms an image", "records_cpu": "records: CPU ms an image",
 }  # fmt: skip
 NOTES = """\
 - warm: the files are in the memory of the system; cold: they were dropped from it before each round
   (posix_fadvise), as far as the system obeys.
 - s to the first batch: listing, decoding all images once for their hashes (the folder) or reading the
   list of records, then one batch.
-- images/s: batches after the first, two threads. The ratio is the median of the ratios of the rounds."""
+- images/s: batches after the first, two threads. The ratio is the median of the ratios of the rounds.
+- CPU: of the process, which other programs on the machine change less. It decodes the PNG of 480×480 for
+  the most part, whatever holds it; reading ahead makes some of it fall outside the timed batches."""
 
 
 def make(place: Path, count: int) -> None:
@@ -95,16 +98,20 @@ def forget(place: Path) -> None:
 
 
 def timed(source: Callable[[], Any], transform: Transform, count: int) -> dict[str, Any]:
-    """Seconds to the first batch, images a second after it, and the first batch."""
+    """Seconds to the first batch, images a second and CPU time of one after it, and the first batch."""
     began = time.perf_counter()
     dataset = batches([(source(), 1)], seed=0, batch_size=BATCH, transform=transform)
     with contextlib.closing(iterate(dataset)) as stream:
         first = next(stream)
-        ready = time.perf_counter()
+        ready, used = time.perf_counter(), time.process_time()
         for _ in range(count):
             next(stream)
-        done = time.perf_counter()
-    return {"ready": ready - began, "rate": count * BATCH / (done - ready), "first": first}
+        done, used = time.perf_counter(), time.process_time() - used
+    images = count * BATCH
+    return {
+        "ready": ready - began, "rate": images / (done - ready), "cpu": 1e3 * used / images,
+        "first": first,
+    }  # fmt: skip
 
 
 def row(place: Path, case: str, *, cold: bool, count: int, rounds: int) -> dict[str, Any]:
@@ -117,7 +124,6 @@ def row(place: Path, case: str, *, cold: bool, count: int, rounds: int) -> dict[
         "records": lambda: records(place / ("with_maps" if maps else "records"), cache_mib=0),
     }  # fmt: skip
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in sources}
-    # plain crops need no map: the transform of the other case refuses a sample without one
     for _ in range(rounds):
         for name, source in sources.items():
             if cold:
@@ -130,7 +136,7 @@ def row(place: Path, case: str, *, cold: bool, count: int, rounds: int) -> dict[
     median = {
         f"{name}_{what}": statistics.median(each[what] for each in found[name])
         for name in found
-        for what in ("ready", "rate")
+        for what in ("ready", "rate", "cpu")
     }
     return {
         "case": case, "disk": "cold" if cold else "warm", **median,

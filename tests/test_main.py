@@ -146,6 +146,18 @@ def test_prior_maps_from_files_and_their_mistakes(root, tmp_path):
         prior_config(root, folder, "maps")
 
 
+def test_images_smaller_than_the_crop_are_enlarged_for_sft_gan(root, tmp_path):
+    """As in the reference: H' = max(96, ...)."""
+    folder, maps = photographs(tmp_path / "images", size=(16, 40)), tmp_path / "maps"
+    maps.mkdir()
+    for index in range(3):
+        np.save(maps / f"{index}.npy", np.full((16, 40, 8), 0.125, np.float16))
+    batches = prior_config(root, folder, "maps").batches(0)
+    batch = next(batches)
+    batches.close()
+    assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)
+
+
 def test_stored_maps_and_a_segmenter_at_once_are_refused(root, tmp_path):
     folder, maps = photographs(tmp_path / "sky", count=1), tmp_path / "maps"
     maps.mkdir()

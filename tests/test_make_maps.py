@@ -69,6 +69,18 @@ def test_maps_are_those_of_the_segmenter_and_are_read_by_the_source(
     assert json.loads((out / "maps.json").read_text())["type"] == "uint8"
 
 
+def test_a_released_file_of_the_segmenter_is_taken_as_it_is(module, photos, tmp_path):
+    torch = pytest.importorskip("torch")
+    from reference.outdoor_torch import OutdoorSceneSeg as Theirs
+
+    torch.manual_seed(0)
+    torch.save(Theirs(features=2, blocks=(1, 1, 1, 1)).state_dict(), tmp_path / "seg.pth")
+    words = [str(photos), "--weights", str(tmp_path / "seg.pth"), "--out", str(tmp_path / "maps")]
+    assert module.main(words) == 0
+    for sample in load(scenes(photos, maps=tmp_path / "maps")):
+        assert abs(int(sample["prior"].sum(-1, dtype=int).mean()) - 255) <= 1
+
+
 def test_float16_maps_give_the_same_levels(module, weights, photos, tmp_path):
     for kind in ("uint8", "float16"):
         words = ["--weights", weights["prior_net"], "--out", str(tmp_path / kind), "--type", kind]
