@@ -29,7 +29,7 @@ Differences from the published recipe
    the higher rate, as SFT has; `compositional` has none that is new, so none waits for others (freeze 0).
 7. paper: the parent of the published run went through SRGAN training on DIV2K first; name such weights in
    `networks.gen.parent`. OST with its maps is expected under data.root: OST/train/img and OST/train/bicseg,
-   alike for val, with DIV2K_train_HR_sub for the backgrounds. scripts/make_maps.py makes the maps.
+   alike for val, with DIV2K_train_HR_sub for backgrounds: scripts/make_maps.py and cut_images.py make them.
 """
 
 from ml_collections import ConfigDict
