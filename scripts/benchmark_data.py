@@ -4,13 +4,15 @@
     python scripts/benchmark_data.py --images 12 --batches 2   seconds: does it run
 
 The images are parts of the photographs inside the scikit-image wheel, written as PNGs, each with a prior map
-of 8 classes; then the same as records, in four files. Nothing is kept in memory, as with a data set that is
-larger than it. Both sources give the same batches (checked), in turns (A B A B …), so that drift of the
-machine hits both. Writes data.json and data.md to the folder --out.
+of 8 classes; then the same as records, in four files, with PNGs of level 1 and of level 0 (not compressed).
+Nothing is kept in memory, as with a data set that is
+larger than it. All sources give the same batches (checked), in turns (A B C A B C …), so that drift of the
+machine hits all. Writes data.json and data.md to the folder --out.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -49,11 +51,11 @@ CASES: dict[str, tuple[bool, Callable[[], Transform]]] = {
     "image alone, crop 96": (False, lambda: crop(size=96)),
     "image and map, SFT-GAN's sample": (True, lambda: sft_sample(size=96)),
 }
+SOURCES = ("folder", "records", "records, level 0")
 COLUMNS = {
-    "case": "case", "disk": "files", "folder_ready": "folder: s to the first batch",
-    "records_ready": "records: s to the first batch", "folder_rate": "folder: images/s",
-    "records_rate": "records: images/s", "ratio": "records / folder", "spread": "of the rounds",
-    "folder_cpu": "folder: CPU ms an image", "records_cpu": "records: CPU ms an image",
+    "case": "case", "disk": "files", "source": "source", "ready": "s to the first batch", "rate": "images/s",
+    "ratio": "of the folder's", "spread": "in the rounds", "cpu": "CPU ms an image",
+    "cpu_ratio": "of the folder's",
 }  # fmt: skip
 NOTES = """\
 - warm: the files are in the memory of the system; cold: they were dropped from it before each round
@@ -66,7 +68,7 @@ NOTES = """\
 
 
 def make(place: Path, count: int) -> None:
-    """`img` and `maps` of `count` images, and `records` and `with_maps` of the same."""
+    """`img` and `maps` of `count` images, and records of the same without and with maps."""
     rng = np.random.default_rng(0)
     pictures = [sample["hq"] for sample in load(photographs(names=PHOTOGRAPHS))]
     for index in range(count):
@@ -80,10 +82,16 @@ def make(place: Path, count: int) -> None:
         (place / "maps").mkdir(exist_ok=True)
         held = np.round(255 * power / power.sum(-1, keepdims=True)).astype(np.uint8)
         np.save(place / "maps" / f"{name}.npy", held)
-    for name, maps in (("records", ""), ("with_maps", place / "maps")):
-        items = scenes(place / "img", maps=maps, categories="")
-        for part in parts(items, place / name, shards=min(SHARDS, count)):
-            write_part(part, IDENTITY, overwrite=False, tick=lambda pixels: None)
+    for maps in (False, True):
+        items = scenes(place / "img", maps=place / "maps" if maps else "", categories="")
+        for source, level in zip(SOURCES[1:], (1, 0), strict=True):
+            for part in parts(items, set_of(place, source, maps), shards=min(SHARDS, count)):
+                write_part(part, IDENTITY, level=level, overwrite=False, tick=lambda pixels: None)
+
+
+def set_of(place: Path, source: str, maps: bool) -> Path:
+    """The folder of a set of records."""
+    return place / (source + (" with maps" if maps else ""))
 
 
 def forget(place: Path) -> None:
@@ -114,34 +122,44 @@ def timed(source: Callable[[], Any], transform: Transform, count: int) -> dict[s
     }  # fmt: skip
 
 
-def row(place: Path, case: str, *, cold: bool, count: int, rounds: int) -> dict[str, Any]:
-    """Both sources in turns; UserError where their batches differ."""
+def rows(place: Path, case: str, *, cold: bool, count: int, rounds: int) -> list[dict[str, Any]]:
+    """All sources in turns; UserError where their batches differ."""
     maps, transform = CASES[case]
-    folder = {"path": place / "img", "maps": place / "maps" if maps else "", "categories": ""}
-    sources = {
-        "folder": lambda: load(scenes(folder["path"], **{k: folder[k] for k in ("maps", "categories")}),
-                               cache_mib=0),
-        "records": lambda: records(place / ("with_maps" if maps else "records"), cache_mib=0),
-    }  # fmt: skip
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in sources}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SOURCES}
     for _ in range(rounds):
-        for name, source in sources.items():
+        for name in SOURCES:
             if cold:
                 forget(place)
-            found[name].append(timed(source, transform(), count))
-    ours, theirs = (found[name][0]["first"] for name in ("records", "folder"))
-    if any(not np.array_equal(ours[key], theirs[key]) for key in theirs):
-        raise UserError(f"{case}: folder and records gave different batches.")
-    ratios = [a["rate"] / b["rate"] for a, b in zip(found["records"], found["folder"], strict=True)]
-    median = {
-        f"{name}_{what}": statistics.median(each[what] for each in found[name])
-        for name in found
-        for what in ("ready", "rate", "cpu")
-    }
-    return {
-        "case": case, "disk": "cold" if cold else "warm", **median,
-        "ratio": statistics.median(ratios), "spread": f"{min(ratios):.2f} to {max(ratios):.2f}",
-    }  # fmt: skip
+            read = functools.partial(samples, place, name, maps)
+            found[name].append(timed(read, transform(), count))
+    first = found["folder"][0]["first"]
+    for name in SOURCES[1:]:
+        if any(not np.array_equal(found[name][0]["first"][key], first[key]) for key in first):
+            raise UserError(f"{case}: the folder and {name} gave different batches.")
+    made = []
+    for name in SOURCES:
+        ratios, cpu = (
+            [a[what] / b[what] for a, b in zip(found[name], found["folder"], strict=True)]
+            for what in ("rate", "cpu")
+        )
+        median = {
+            what: statistics.median(each[what] for each in found[name])
+            for what in ("ready", "rate", "cpu")
+        }
+        made.append({
+            "case": case, "disk": "cold" if cold else "warm", "source": name, **median,
+            "ratio": statistics.median(ratios), "spread": f"{min(ratios):.2f} to {max(ratios):.2f}",
+            "cpu_ratio": statistics.median(cpu),
+        })  # fmt: skip
+    return made
+
+
+def samples(place: Path, source: str, maps: bool) -> Any:
+    """The samples of a source, none of them in memory."""
+    if source != "folder":
+        return records(set_of(place, source, maps), cache_mib=0)
+    items = scenes(place / "img", maps=place / "maps" if maps else "", categories="")
+    return load(items, cache_mib=0)
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -159,9 +177,12 @@ def markdown(report: dict[str, Any]) -> str:
 
 def sizes(place: Path) -> Iterator[tuple[str, str]]:
     """What the folders hold, in words."""
-    for name in ("img", "maps", "records", "with_maps"):
-        files = [path for path in (place / name).iterdir() if path.is_file()]
-        yield name, f"{len(files)} files, {sum(p.stat().st_size for p in files) / 2**20:.0f} MiB"
+    for folder in sorted(place.iterdir()):
+        files = [path for path in folder.iterdir() if path.is_file()]
+        yield (
+            folder.name,
+            f"{len(files)} files, {sum(p.stat().st_size for p in files) / 2**20:.0f} MiB",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -179,17 +200,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
             place = Path(name)
             make(place, options.images)
-            rows = [
-                row(place, case, cold=cold, count=options.batches, rounds=options.rounds)
+            made = [
+                row
                 for case in CASES
                 for cold in disks
+                for row in rows(
+                    place, case, cold=cold, count=options.batches, rounds=options.rounds
+                )
             ]
             settings = dict(sizes(place))
     except UserError as error:
         sys.exit(f"benchmark_data: error: {error}")
     settings |= {"batch": BATCH, "batches": options.batches, "rounds": options.rounds}
     facts = {key: before[key] for key in ("CPU", "usable cores", "load average before", "python")}
-    report = {"rows": rows, "settings": settings, "machine": facts}
+    report = {"rows": made, "settings": settings, "machine": facts}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "data.json").write_text(json.dumps(report, indent=1) + "\n")
     (options.out / "data.md").write_text(markdown(report))

@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scale", type=whole(1), help="of the low resolutions")
     made.add_argument("--include", default="", metavar="LIST", help="file of the only stems to take")
     made.add_argument("--exclude", default="", metavar="LIST", help="file of stems to leave out")
+    made.add_argument("--level", type=whole(0, 9), default=1,
+                      help="of the PNGs' compression; 0 is larger and read faster: %(default)s")
     made.add_argument("--overwrite", action="store_true", help="write files anew that are there")
     # fmt: on
     return made
@@ -117,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"{options.out} holds other records, {others[0]}: remove them first.")
         tick = progress(len(found))
         for part in files:
-            made = write_part(part, table, overwrite=options.overwrite, tick=tick)
+            made = write_part(
+                part, table, level=options.level, overwrite=options.overwrite, tick=tick
+            )
             counts["kept" if made.kept else "written"] += made.count
             failed += len(made.broken)
             for text in made.broken:

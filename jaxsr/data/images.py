@@ -114,12 +114,16 @@ def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
         ) from error
 
 
-def encode_png(array: np.ndarray) -> bytes:
-    """The bytes of a PNG of a uint8 [H, W] or [H, W, 3]; ValueError for another shape or dtype."""
+def encode_png(array: np.ndarray, *, level: int = 6) -> bytes:
+    """The bytes of a PNG of a uint8 [H, W] or [H, W, 3]; ValueError for another shape or dtype.
+
+    level: of zlib, 0 to 9. Of a photograph 1 gives the size of 6 in a quarter of its time; 0 does not
+           compress, and is decoded faster.
+    """
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise ValueError(f"a PNG is uint8 [H,W] or [H,W,3], not {array.dtype} {array.shape}.")
     held = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(held, format="PNG")
+    Image.fromarray(np.ascontiguousarray(array)).save(held, format="PNG", compress_level=level)
     return held.getvalue()
 
 

@@ -55,20 +55,26 @@ def parts(items: Sequence[Item], out: Path, *, shards: int) -> tuple[Part, ...]:
 
 
 def write_part(
-    part: Part, table: Mapping[int, int], *, overwrite: bool, tick: Callable[[int], object]
+    part: Part,
+    table: Mapping[int, int],
+    *,
+    level: int,
+    overwrite: bool,
+    tick: Callable[[int], object],
 ) -> Written:
     """Writes one file, whole or not at all; one that is there for the same images is kept.
 
     Args:
         part: of `parts`.
         table: label value -> outdoor class, see `read_class_table`.
+        level: of the PNGs, see `encode_png`.
         overwrite: write it anew also where it is there.
         tick: called with the pixels of each image that was written.
     Raises:
         UserError: what does not fit (as `sources.load`); a place that cannot be written; a part none of
             whose images can be read.
     """
-    signature, note = _signature(part.items, table), part.path.with_suffix(".json")
+    signature, note = _signature(part.items, table, level), part.path.with_suffix(".json")
     held = None if overwrite else _kept(part.path, note, signature)
     if held is not None:
         return Written(len(held["entries"]), tuple(held["broken"]), True)
@@ -78,7 +84,7 @@ def write_part(
         with in_one_move(part.path) as path:
             writer = ArrayRecordWriter(str(path), _OPTIONS)
             try:
-                for made in _records(part.items, table):
+                for made in _records(part.items, table, level):
                     if isinstance(made, UserError):
                         broken.append(str(made))
                         continue
@@ -102,15 +108,17 @@ def write_part(
 
 
 def _records(
-    items: Sequence[Item], table: Mapping[int, int]
+    items: Sequence[Item], table: Mapping[int, int], level: int
 ) -> Iterator[tuple[dict[str, Any], bytes] | UserError]:
     """`_record` of all items in their order, made in threads."""
     with ThreadPoolExecutor() as pool:
         for at in range(0, len(items), _AHEAD):
-            yield from pool.map(lambda item: _record(item, table), items[at : at + _AHEAD])
+            yield from pool.map(lambda item: _record(item, table, level), items[at : at + _AHEAD])
 
 
-def _record(item: Item, table: Mapping[int, int]) -> tuple[dict[str, Any], bytes] | UserError:
+def _record(
+    item: Item, table: Mapping[int, int], level: int
+) -> tuple[dict[str, Any], bytes] | UserError:
     """What the list says of a sample, and its record; or why it cannot be read."""
     found = reading(item, table)
     try:
@@ -123,7 +131,7 @@ def _record(item: Item, table: Mapping[int, int]) -> tuple[dict[str, Any], bytes
     about |= {"category": item.category} if item.category is not None else {}
     about |= {"holds": [key for key in ("hq", "label", "lq", "prior") if key in pixels]}
     arrays = {
-        key: np.frombuffer(encode_png(pixels[key]), np.uint8)
+        key: np.frombuffer(encode_png(pixels[key], level=level), np.uint8)
         for key in ("hq", "label", "lq")
         if key in pixels
     }
@@ -144,9 +152,9 @@ def _kept(path: Path, note: Path, signature: str) -> dict[str, Any] | None:
     return held if held["signature"] == signature else None
 
 
-def _signature(items: Sequence[Item], table: Mapping[int, int]) -> str:
-    """One text for the images of a part, the files they come from, and how labels are read."""
-    found = hashlib.sha256(json.dumps(sorted(table.items())).encode())
+def _signature(items: Sequence[Item], table: Mapping[int, int], level: int) -> str:
+    """One text for the images of a part, the files they come from, and how they are read and written."""
+    found = hashlib.sha256(json.dumps([sorted(table.items()), level]).encode())
     for item in items:
         files = [(p.stat().st_size, p.stat().st_mtime_ns) if p else None for p in (
             item.image, item.labels, item.prior, item.lq

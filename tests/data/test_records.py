@@ -71,6 +71,17 @@ def same(found, expected):
         assert not ours["hq"].flags.writeable
 
 
+@pytest.mark.parametrize("level", ["0", "6"])
+def test_the_level_of_compression_changes_the_size_alone(level, place, command, capsys):
+    flags, folder = SOURCES["labels"]
+    for value in ("1", level):
+        assert command(["img", *flags, "--out", "set", "--level", value]) == 0
+        assert "5 written; " in capsys.readouterr().out
+    same(records("set"), folder())
+    assert command(["img", *flags, "--out", "set", "--level", level]) == 0
+    assert "5 kept" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("cache", [0, 0.04, 100])
 @pytest.mark.parametrize("source", SOURCES)
 def test_records_give_the_samples_of_the_folder(source, cache, place, command):
