@@ -19,8 +19,9 @@ distance of 0.1206 (`shipped`, 11 minutes: 28.00 and 0.1150), where the parent h
 Differences from the published recipe
 1. The perceptual loss compares the trunk of our segmenter, four levels before ReLU, unless `features` is
    vgg19 with a weight file (`paper`): VGG19's weights cannot be shipped here.
-2. The class label of a crop is that of its largest mean probability, where the paper has one label a photo.
-3. One sample in ten is background, interleaved exactly; the code draws with probability 1/10.
+2. The class label of a crop is that of its largest mean probability, where the paper has one label a photo:
+   `paper` reads it from the folders and names below OST/train/img (jaxsr/data/category_tables/ost.csv).
+3. One sample in ten is background, interleaved exactly; `paper` draws with probability 1/10, as published.
 4. bare and shipped: batch 4, a short freeze, a short halving schedule, and, against the faint grid that a
    young discriminator draws on flat regions, a pixel loss and an average of the generator's weights (EMA).
    The published values are in `paper`.
@@ -29,7 +30,8 @@ Differences from the published recipe
    the same data, losses, discriminator and schedule. `concat` and `film` have new layers in the group with
    the higher rate, as SFT has; `compositional` has none that is new, so none waits for others (freeze 0).
 7. paper: the parent of the published run went through SRGAN training on DIV2K first; name such weights in
-   `networks.gen.parent`. OST with its stored prior maps is expected under data.root.
+   `networks.gen.parent`. OST with its maps is expected under data.root: OST/train/img and OST/train/bicseg,
+   alike for val, with DIV2K_train_HR_sub for backgrounds: scripts/make_maps.py and cut_images.py make them.
 """
 
 from ml_collections import ConfigDict
@@ -103,7 +105,7 @@ def get_config(preset: str = "") -> ConfigDict:
         },
     }  # fmt: skip
     config.data = {
-        "root": "", "batch": 4, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
+        "root": "", "batch": 4, "workers": 0, "cache_mib": 2048, "max_broken": 0.01, "mixing": "interleaved",
         "transform": {"name": "sft_sample", "size": 96, "scale": 4, "ratios": (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)},
         "train": {
             "scenes": {
@@ -204,17 +206,19 @@ def paper(config: ConfigDict) -> None:
     folder = {"include": "", "exclude": ""}
     config.data.train = {
         "ost": folder | {
-            "kind": "folder", "path": "OST/train/img", "weight": 0.9,
-            "prior": "files", "maps": "OST/train/bicseg",
+            "kind": "scenes", "path": "OST/train/img", "maps": "OST/train/bicseg", "categories": "ost",
+            "weight": 0.9,
         },
         "div2k": folder | {
             "kind": "folder", "path": "DIV2K_train_HR_sub", "weight": 0.1, "prior": "background",
         },
     }  # fmt: skip
     config.data.test = {
-        "ost300": folder
-        | {"kind": "folder", "path": "OST/val/img", "prior": "files", "maps": "OST/val/bicseg"}
-    }
+        "ost300": folder | {
+            "kind": "scenes", "path": "OST/val/img", "maps": "OST/val/bicseg", "categories": "",
+        }
+    }  # fmt: skip
+    config.data.mixing = "drawn"
     config.data.batch = 16
     config.features = {"name": "vgg19", "weights": "vgg19.safetensors", "layers": {"conv5_4": 1.0}}
     config.losses = {"perceptual": {"name": "feature_l1", "weight": 1.0}}

@@ -4,6 +4,10 @@
     python -m jaxsr.main --config=configs/sftnet_psnr.py:shipped  the run behind `pretrained:sftnet_psnr`
     python -m jaxsr.main --config=configs/sftnet_psnr.py:paper    the published recipe, days on a GPU
 
+`pairs` among the presets (`:pairs` or `:paper,pairs`) takes DIV2K with its own low resolutions:
+DIV2K_train_HR and DIV2K_train_LR_bicubic/X4, alike for valid, under data.root. `tfds` takes the same from
+tensorflow-datasets, as `tfds build div2k/bicubic_x4 --file_format=array_record` prepares it.
+
 Paper: arXiv:1804.02815; reference XPixelGroup/BasicSR (9fd09d4), train_sr.json, model «SRResNet» without
 batch normalisation. Expected: Set5 ×4 (PSNR-Y, pipeline A) about 32.1 dB after the published recipe, 28.42 dB
 for bicubic; `shipped` gives 30.76 dB, SSIM 0.8685, after 1.1 hours on two cores. The bare run, from scratch
@@ -22,14 +26,17 @@ Differences from the published recipe
 
 from ml_collections import ConfigDict
 
-PRESETS = ("", "shipped", "paper", "tiny")
+SIZES = ("shipped", "paper", "tiny")
+PRESETS = ("", *SIZES, "pairs", "tfds")
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    if preset not in PRESETS:
-        raise ValueError(
-            f"there is no preset {preset!r}: configs/sftnet_psnr.py has {', '.join(PRESETS[1:])}"
-        )
+    names = [name for name in preset.split(",") if name]
+    for name in names:
+        if name not in PRESETS:
+            raise ValueError(
+                f"there is no preset {name!r}: configs/sftnet_psnr.py has {', '.join(PRESETS[1:])}"
+            )
     config = ConfigDict()
     config.name = "sftnet_psnr"
     config.seed = 0
@@ -90,12 +97,11 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 900, "log_every": 50, "eval_every": 300, "checkpoint_every": 100, "keep": 2,
         "best": "psnr_y", "best_mode": "max",
     }  # fmt: skip
-    if preset == "shipped":
-        shipped(config)
-    elif preset == "paper":
-        paper(config)
-    elif preset == "tiny":
-        tiny(config)
+    for name, change in (
+        ("shipped", shipped), ("paper", paper), ("tiny", tiny), ("pairs", pairs), ("tfds", tfds)
+    ):  # fmt: skip
+        if name in names:
+            change(config)
     return config.lock()
 
 
@@ -165,3 +171,33 @@ def tiny(config: ConfigDict) -> None:
     config.evaluation.pair.crop = 64
     config.train.steps = 4
     config.train.log_every, config.train.eval_every, config.train.checkpoint_every = 2, 2, 2
+
+
+def pairs(config: ConfigDict) -> None:
+    """DIV2K with the low resolutions that come with it, in the place of the degradation on the device."""
+    if not config.data.root:
+        config.data.root = "datasets"
+    folder = {"kind": "pairs", "scale": 4, "include": "", "exclude": ""}
+    config.data.train = {
+        "div2k": folder | {
+            "hq": "DIV2K_train_HR", "lq": "DIV2K_train_LR_bicubic/X4", "weight": 1.0,
+        }
+    }  # fmt: skip
+    config.data.test = {
+        "div2k": folder | {"hq": "DIV2K_valid_HR", "lq": "DIV2K_valid_LR_bicubic/X4"}
+    }
+    config.data.transform = {
+        "name": "paired_crop", "size": config.data.transform.size, "scale": 4,
+        "flips": ("horizontal", "vertical", "transpose"),
+    }  # fmt: skip
+    del config.degradation
+
+
+def tfds(config: ConfigDict) -> None:
+    """`pairs` from a prepared set of tensorflow-datasets, in its own folder unless `path` names one."""
+    pairs(config)
+    shared = {
+        "kind": "tfds", "dataset": "div2k/bicubic_x4", "image": "hr", "low": "lr", "scale": 4, "path": "",
+    }  # fmt: skip
+    config.data.train = {"div2k": shared | {"split": "train", "weight": 1.0}}
+    config.data.test = {"div2k": shared | {"split": "validation"}}

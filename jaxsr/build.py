@@ -12,10 +12,13 @@ import numpy as np
 
 from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
 from jaxsr.build_method import bind, network_module, weights
-from jaxsr.data import distortions, pipeline, sources, transforms
+from jaxsr.data import distortions, pairs, pipeline, prepared, records, scenes, sources, transforms
 from jaxsr.data.levels import BANDS
-from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
+from jaxsr.data.maps import cut_to_prior
+from jaxsr.inference.prior import prior_maps
 from jaxsr.interchange.convert import check_shapes
+from jaxsr.outdoor import DISCRIMINATOR
+from jaxsr.outdoor import NAMES as CLASSES
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.seeds import several
 from jaxsr.train import Experiment, Loop, placement
@@ -24,11 +27,16 @@ from jaxsr.types import UserError
 SOURCES = {
     "folder": sources.folder,
     "labelled": sources.labelled,
+    "pairs": pairs.pairs,
     "photographs": sources.photographs,
+    "scenes": scenes.scenes,
 }
+# those that give samples and not the items to be read
+READERS = {"records": records.records, "tfds": prepared.prepared}
 TRANSFORMS = {
     "crop": transforms.crop,
     "distorted_patch": distortions.distorted_patch,
+    "paired_crop": transforms.paired_crop,
     "segmentation_crop": transforms.segmentation_crop,
     "sft_sample": transforms.sft_sample,
     "tool_patch": distortions.tool_patch,
@@ -48,11 +56,15 @@ FAMILIES = {
     "supervised": build_images,
     "video_prior": build_video,
 }
-PRIORS = ("", "background", "files", "prior_net")
+PRIORS = ("", "background", "prior_net")
+MIXINGS = {"drawn": True, "interleaved": False}  # of the groups of images, see `pipeline.batches`
 REPORT_SECONDS = 15  # between two lines about work that goes on before the first step
 # keys of a source that are relative to config.data.root: always, and where they are no bare name of
 # a list that is shipped
-PATHS, LISTS = ("path", "images", "labels"), ("include", "exclude")
+PATHS, LISTS = (
+    ("path", "images", "labels", "maps", "hq", "lq"),
+    ("include", "exclude", "categories"),
+)
 
 
 def experiment(config: ml_collections.ConfigDict) -> Experiment:
@@ -93,10 +105,16 @@ def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
         groups = by_band([s for group, _ in groups for s in group], data["bands"])
     held_out = [s for name in data["test"] for s in samples(data, "test", name, maps)]
     sources.check_leak([s for group, _ in groups for s in group], held_out)
+    drawn = pick(MIXINGS, data.get("mixing", "interleaved"), "data.mixing")
 
     def batches(seed: int, start: int, share: tuple[int, int]) -> Any:
         dataset = pipeline.batches(
-            groups, seed=seed, batch_size=data["batch"], transform=transform, shard=share
+            groups,
+            seed=seed,
+            batch_size=data["batch"],
+            transform=transform,
+            shard=share,
+            drawn=drawn,
         )
         return pipeline.iterate(dataset, start, workers=data["workers"])
 
@@ -132,26 +150,32 @@ def samples(
         key: str(Path(data["root"]) / value)
         if value and (key in PATHS or (key in LISTS and "/" in value))
         else value
-        for key, value in rest(section, "kind", "weight", "prior", "maps", "class_table").items()
+        for key, value in rest(section, "kind", "weight", "prior", "class_table").items()
     }
-    items = call(pick(SOURCES, section["kind"], f"{where}.kind"), options, where)
-    held = sources.load(
-        items,
-        class_table=section.get("class_table") or None,
-        max_broken=data["max_broken"],
-        min_size=smallest(data["transform"]) if part == "train" else 0,
-        cache_mib=data["cache_mib"],
-        report=logs.say,
-    )
-    logs.say(f"{where}: {len(held)} images")
+    keeping = {
+        "max_broken": data["max_broken"],
+        "min_size": smallest(data["transform"]) if part == "train" else 0,
+        "cache_mib": data["cache_mib"],
+        "report": logs.say,
+    }
+    found = pick(SOURCES | READERS, section["kind"], f"{where}.kind")
+    if section["kind"] in READERS:
+        held = call(found, options, where, **keeping)
+    else:
+        items, table = call(found, options, where), section.get("class_table") or None
+        held = sources.load(items, class_table=table, **keeping)
+    logs.say(f"{where}: {len(held)} images{by_category(held)}")
     kind = section.get("prior", "")
     pick(dict.fromkeys(PRIORS), kind, f"{where}.prior")
     if not kind:
         return held
-    folder = Path(data["root"]) / section.get("maps", "")
+    if held and "prior" in sources.fetch(held[0]):
+        raise UserError(
+            f"config.{where} has stored maps and prior = {kind!r}: leave one of them empty."
+        )
     made, clock = [], time.monotonic()
     for count, sample in enumerate(held, start=1):
-        made.append(with_prior(sample, kind, folder, maps))
+        made.append(with_prior(sample, kind, maps))
         if time.monotonic() - clock > REPORT_SECONDS:
             logs.say(f"{where}: prior maps of {count} of {len(held)} images")
             clock = time.monotonic()
@@ -175,23 +199,25 @@ def by_band(
 
 
 def smallest(transform: Mapping[str, Any]) -> int:
-    """The pixels that a transform needs of the shorter side of an image; the segmenter's pads instead."""
-    padded = transform["name"] == "segmentation_crop"
-    return 0 if padded else transform["size"] + 2 * transform.get("margin", 0)
+    """The pixels that a transform needs of the shorter side of an image; some pad or enlarge instead."""
+    any_size = transform["name"] in ("segmentation_crop", "sft_sample")
+    return 0 if any_size else transform["size"] + 2 * transform.get("margin", 0)
 
 
-def with_prior(sample: dict[str, Any], kind: str, folder: Path, maps: Any) -> dict[str, Any]:
+def by_category(held: Sequence[Mapping[str, Any]]) -> str:
+    """«: sky 1727, water 857, …» of samples whose paths name their categories."""
+    found = [sample["category"] for sample in held if "category" in sample]
+    counts = {name: found.count(DISCRIMINATOR[k]) for k, name in enumerate(CLASSES)}
+    text = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    return f": {text}" if found else ""
+
+
+def with_prior(sample: dict[str, Any], kind: str, maps: Any) -> dict[str, Any]:
     """A sample with its `prior`: a map uint8 [h, w, 8], or the word «background»."""
     if kind == "background":
         return sample | {"prior": "background"}
     image = cut_to_prior(sources.fetch(sample)["hq"])
-    if kind == "files":
-        full = sources.fetch(sample)["hq"].shape[:2]
-        found = read_prior(folder / f"{Path(sample['name']).stem}.npy", shape=full)
-        found = found[: image.shape[0], : image.shape[1]]
-    else:
-        found = maps(image)
-    return sample | {"hq": image, "prior": found}
+    return sample | {"hq": image, "prior": maps(image)}
 
 
 def segmenter(section: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsr import build_method
+from jaxsr.data.maps import CLASSES
 from jaxsr.inference.prior import low_prior
 from jaxsr.inference.restorer import Restorer
 from jaxsr.interchange import convert
-from jaxsr.outdoor import NAMES
 from jaxsr.sections import pick
 from jaxsr.types import Tree, UserError
 
@@ -136,20 +136,36 @@ def check_finite(source: str, variables: Tree) -> None:
 
 
 def prior_function(source: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The prior maps of low-resolution images by the segmenter of a weight file."""
+    """The prior maps of low-resolution images by the segmenter of a weight file, see `segmenter`."""
+    return low_prior(*segmenter(source))
+
+
+def segmenter(source: str) -> tuple[Callable[..., jax.Array], Tree]:
+    """(variables, image [1, h, w, 3]) -> class logits [1, h, w, 8], and the variables of a segmenter.
+
+    source: as for `restorer`: PriorNet of ours, or the published OutdoorSceneSeg
+
+    Raises UserError as `restorer`, and for a network that is no segmenter of the eight classes.
+    """
     variables, card = build_method.weights(source)
-    if card["network"]["name"] not in SEGMENTERS:
+    section = card.get("network")
+    name = (
+        section["name"] if isinstance(section, dict) and "name" in section else "network of no name"
+    )
+    if name not in SEGMENTERS:
         raise UserError(
-            f"{source} holds a {card['network']['name']}, not the segmenter ({' or '.join(SEGMENTERS)}) "
-            f"that SFT-Net needs: {SEGMENTER} is one."
+            f"{source} holds a {name}, not a segmenter ({' or '.join(SEGMENTERS)}) as prior maps need: "
+            f"{SEGMENTER} is one."
         )
-    module = build_method.network_module(card["network"], "prior", dtype=jnp.float32)
-    if module.classes != len(NAMES):
-        raise UserError(
-            f"{source} holds a segmenter of {module.classes} classes, and SFT-Net takes the "
-            f"{len(NAMES)} outdoor ones: name another."
-        )
-    return low_prior(_apply(module), variables)
+    try:
+        module = build_method.network_module(section, "network", dtype=jnp.float32)
+        if module.classes != CLASSES:
+            raise UserError(f"it has {module.classes} classes, prior maps have {CLASSES}.")
+        convert.check_shapes(module, [(1, 64, 64, 3)], variables)
+    except (UserError, ValueError, TypeError) as error:
+        raise UserError(f"{source}: {error}") from error
+    check_finite(source, variables)
+    return _apply(module), variables
 
 
 def interpolate(first: Restorer, second: Restorer, *, alpha: float) -> Restorer:

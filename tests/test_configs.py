@@ -180,6 +180,71 @@ def test_lowered_program_carries_no_weights(root, name, tmp_path):
     assert len(lowered.as_text()) < TEXT_LIMIT
 
 
+def test_paper_preset_of_sftnet_reads_the_layout_of_ost(root, tmp_path, capsys):
+    """Categories from the paths, stored maps, and DIV2K's sub-images as background by a draw."""
+    rng = np.random.default_rng(0)
+    for place, names in (
+        ("OST/train", ("animal_1", "sky/2")),
+        ("OST/val", ("OST_001",)),
+        ("DIV2K_train_HR_sub", ("0801_s001",)),
+    ):  # fmt: skip
+        for name in names:
+            maps = tmp_path / place / "bicseg" / f"{name}.npy"
+            image = tmp_path / place / ("img" if "OST" in place else "") / f"{name}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (100, 120, 3), np.uint8)).save(image)
+            if "OST" in place:
+                maps.parent.mkdir(parents=True, exist_ok=True)
+                np.save(maps, np.full((96, 120, 8), 0.125, np.float16))
+    config, paper = get_config(root, "sftnet", "tiny"), get_config(root, "sftnet", "paper")
+    assert paper.data.mixing == "drawn" and config.data.mixing == "interleaved"
+    with config.unlocked():
+        config.data = paper.data
+        config.data.root, config.data.batch = str(tmp_path), 40
+        config.data.transform.size = 32
+        config.evaluation.pair = paper.evaluation.pair
+    made = build.experiment(config)
+    assert "2 images: sky 1, animal 1" in capsys.readouterr().out
+    with contextlib.closing(made.batches(0)) as batches:
+        batch = next(batches)
+    assert set(batch["label"]) == {0, 5, 7}  # background, sky, animal
+    background = batch["seg"][..., 0].min((1, 2)) == 1
+    np.testing.assert_array_equal(background, batch["label"] == 0)
+    with contextlib.closing(build.experiment(config).batches(1)) as batches:
+        again = next(batches)
+    with contextlib.closing(made.batches(0)) as batches:
+        next(batches)
+        resumed = next(batches)
+    assert all(np.array_equal(again[key], resumed[key]) for key in resumed)
+    with config.unlocked():
+        config.data.mixing = "dran"
+    with pytest.raises(UserError, match="config.data.mixing = 'dran' .did you mean 'drawn'"):
+        build.experiment(config)
+
+
+def test_pairs_preset_of_the_parent_takes_the_low_resolutions_of_the_folders(root, tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "valid"):
+        for name in ("0001", "0002"):
+            hq = tmp_path / f"DIV2K_{part}_HR" / f"{name}.png"
+            lq = tmp_path / f"DIV2K_{part}_LR_bicubic" / "X4" / f"{name}x4.png"
+            for path, size in ((hq, (64, 96)), (lq, (16, 24))):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)).save(path)
+    config = get_config(root, "sftnet_psnr", "tiny,pairs")
+    with config.unlocked():
+        config.data.root = str(tmp_path)
+    made = build.experiment(config)
+    with contextlib.closing(made.batches(0)) as batches:
+        batch = next(batches)
+    assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)
+    state, _ = train.shapes(made, train.placement())
+    # traced alone: `lq` comes from the batch, where other presets make it on the device
+    _, metrics = jax.eval_shape(made.algorithm.step, step_key(0, 0), state, batch, made.frozen)
+    assert "loss/pixel" in metrics or "loss" in metrics
+    assert get_config(root, "sftnet_psnr", "paper,pairs").data.transform.size == 128
+
+
 def test_paper_preset_of_sftnet_has_every_published_value(root):
     """specs: sheet of SFT-GAN, sections 4 to 6."""
     config = get_config(root, "sftnet", "paper")

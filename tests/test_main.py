@@ -121,8 +121,7 @@ def prior_config(root, folder, maps):
         config.data.root = str(folder.parent)
         config.data.train = {
             "mine": {
-                "kind": "folder", "path": folder.name, "include": "", "exclude": "", "weight": 1.0,
-                "prior": "files", "maps": maps,
+                "kind": "scenes", "path": folder.name, "maps": maps, "categories": "", "weight": 1.0,
             }
         }  # fmt: skip
 
@@ -146,6 +145,34 @@ def test_prior_maps_from_files_and_their_mistakes(root, tmp_path):
     (maps / "1.npy").unlink()
     with pytest.raises(UserError, match=r"no prior map .*1\.npy"):
         prior_config(root, folder, "maps")
+
+
+def test_images_smaller_than_the_crop_are_enlarged_for_sft_gan(root, tmp_path):
+    """As in the reference: H' = max(96, ...)."""
+    folder, maps = photographs(tmp_path / "images", size=(16, 40)), tmp_path / "maps"
+    maps.mkdir()
+    for index in range(3):
+        np.save(maps / f"{index}.npy", np.full((16, 40, 8), 0.125, np.float16))
+    batches = prior_config(root, folder, "maps").batches(0)
+    batch = next(batches)
+    batches.close()
+    assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)
+
+
+def test_stored_maps_and_a_segmenter_at_once_are_refused(root, tmp_path):
+    folder, maps = photographs(tmp_path / "sky", count=1), tmp_path / "maps"
+    maps.mkdir()
+    np.save(maps / "0.npy", np.full((80, 100, 8), 0.125, np.float16))
+    section = {
+        "kind": "scenes", "path": str(folder), "maps": str(maps), "categories": "", "weight": 1.0,
+        "prior": "prior_net",
+    }  # fmt: skip
+
+    def change(config):
+        config.data.train = {"mine": section}
+
+    with pytest.raises(UserError, match="data.train.mine has stored maps and prior = 'prior_net'"):
+        experiment(root, preset="configs/sftnet.py", change=change)
 
 
 def test_unknown_names_and_keys_in_a_section_are_named(root):

@@ -12,8 +12,8 @@ from jaxsr.data.sources import Sample, fetch
 from jaxsr.data.transforms import Arrays, Transform
 from jaxsr.types import UserError
 
-# The two uses of the seed, kept apart: the draws of a sample, the order of a group.
-_DRAWS, _ORDER = 0, 1
+# The uses of the seed, kept apart: the draws of a sample, the order of a group, the draw of a group.
+_DRAWS, _ORDER, _GROUP = 0, 1, 2
 # A cycle of the mixture is listed in memory; shares that need a longer one are a mistake.
 _LONGEST_CYCLE = 1_000_000
 _POSITIONS = 2**62
@@ -26,6 +26,7 @@ def batches(
     batch_size: int,
     transform: Transform,
     shard: tuple[int, int] = (0, 1),
+    drawn: bool = False,
 ) -> grain.MapDataset:
     """An endless data set of batches in which the step number is the position.
 
@@ -42,6 +43,9 @@ def batches(
             not change the sample.
         shard: (index, count): element k holds the index-th of count equal parts of batch k, so the
             parts of all hosts, in order, are the batch of one host.
+        drawn: the group of a position is drawn, with its share as the probability, in the place of
+            the cycle. Every group is then run through by the positions, of which it shows those that
+            fell to it: how SFT-GAN's training code replaces one image in ten by a background.
     Returns:
         grain.MapDataset; element k is a dict of arrays [batch_size / count, ...].
     Raises:
@@ -57,17 +61,27 @@ def batches(
         raise UserError(f"seed {seed} is negative: choose 0 or above.")
     if not groups or not all(len(samples) for samples, _ in groups):
         raise UserError("a group of the training data has no image: check it, or leave it out.")
-    cycle = mixture([weight for _, weight in groups])
+    weights = [weight for _, weight in groups]
+    cycle = mixture(weights)
     orders = [_order(len(samples), seed, g) for g, (samples, _) in enumerate(groups)]
     shares = np.bincount([g for g, _ in cycle], minlength=len(groups))
+    upper = np.cumsum(weights[:-1]) / sum(weights)  # of the groups in [0, 1), the last open
     rows = batch_size // count
+
+    def place_of(i: int) -> tuple[int, int]:
+        """The group of a position, and which of that group's sequence it shows."""
+        if drawn:
+            bits = np.random.SeedSequence(seed, spawn_key=(_GROUP, i))
+            return int(np.searchsorted(upper, np.random.default_rng(bits).random(), "right")), i
+        turn, place = divmod(i, len(cycle))
+        group, ordinal = cycle[place]
+        return group, turn * int(shares[group]) + ordinal
 
     def example(n: int) -> Arrays:
         step, row = divmod(n, rows)
         i = step * batch_size + index * rows + row
-        turn, place = divmod(i, len(cycle))
-        group, ordinal = cycle[place]
-        sample = groups[group][0][orders[group](turn * int(shares[group]) + ordinal)]
+        group, ordinal = place_of(i)
+        sample = groups[group][0][orders[group](ordinal)]
         draws = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_DRAWS, i)))
         return transform(fetch(sample), draws)
 

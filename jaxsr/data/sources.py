@@ -5,13 +5,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxsr.data.images import SUFFIXES, content_hash, read_image, read_labels
+from jaxsr.data.images import SUFFIXES, content_hash
+from jaxsr.data.items import IDENTITY, Item, Reading, reading
 from jaxsr.data.tables import nearest, read_class_table, read_names
-from jaxsr.outdoor import NAMES, VOID
 from jaxsr.types import UserError
 
 # Real photographs inside two wheels, 512x512 unless said. The grey ones carry texture, not colour.
@@ -35,17 +35,10 @@ PHOTOGRAPHS = {
     "rocket": "skimage/data/rocket.jpg",  # 640x427
 }
 _MIB = 2**20
-_PIXELS = ("hq", "label")
+_AHEAD = 128  # images that are decoded before the first of them is looked at
+_PIXELS = ("hq", "label", "lq", "prior")
 
 Sample = Mapping[str, Any]
-
-
-class Item(NamedTuple):
-    """One image on the disk: its name, its file, the file of its label map where there is one."""
-
-    name: str
-    image: Path
-    labels: Path | None
 
 
 def photographs(*, names: Sequence[str] = ()) -> tuple[Item, ...]:
@@ -63,7 +56,7 @@ def photographs(*, names: Sequence[str] = ()) -> tuple[Item, ...]:
         if name not in PHOTOGRAPHS:
             raise UserError(f"there is no photograph {name!r}; {nearest(name, PHOTOGRAPHS)}.")
     return tuple(
-        Item(name, _packaged(PHOTOGRAPHS[name]), None) for name in sorted(set(names or PHOTOGRAPHS))
+        Item(name, _packaged(PHOTOGRAPHS[name])) for name in sorted(set(names or PHOTOGRAPHS))
     )
 
 
@@ -89,7 +82,7 @@ def folder(
         raise UserError(f"{path} has no image left to read: check the path and the lists of stems.")
     root = Path(path)
     files = _unique((file.relative_to(root).with_suffix("").as_posix(), file) for file in kept)
-    return tuple(Item(name, files[name], None) for name in sorted(files))
+    return tuple(Item(name, files[name]) for name in sorted(files))
 
 
 def labelled(
@@ -133,7 +126,7 @@ def load(
     A file that cannot be read, or is of a kind that is refused, is reported once and skipped.
 
     Args:
-        items: of `photographs`, `folder` or `labelled`.
+        items: of `photographs`, `folder`, `labelled`, `scenes` or `pairs`.
         class_table: see `read_class_table`. None: the label maps hold outdoor classes already.
         max_broken: share of the files that may be broken, 0..1.
         min_size: pixels; the smaller side of every image must reach it.
@@ -143,38 +136,63 @@ def load(
     Returns:
         samples, in the order of the items: `name`, `hash` (of the pixels), `size` (H, W), and
         `hq` uint8 [H, W, 3]; where labelled, `label` uint8 [H, W], 0..7 of `outdoor.NAMES`
-        or 255. Beyond the cache, instead of these two, what `fetch` needs.
+        or 255; where the item has them, `prior` uint8 [H, W, 8] of `maps.read_prior` (`hq` is cut
+        to it), `lq` uint8 [H/scale, W/scale, 3] (`hq` is cut to it) and `category`. Beyond the
+        cache, instead of the pixels, what `fetch` needs.
     Raises:
         UserError: too many broken files; an image below min_size; a label map of another size than
-            its image, or with a value that the table lacks.
+            its image, or with a value that the table lacks; a prior map that is missing, damaged or
+            of another size; a low resolution of another size.
     """
-    table = read_class_table(class_table) if class_table is not None else _IDENTITY
+    table = read_class_table(class_table) if class_table is not None else IDENTITY
+    readings = [reading(item, table) for item in items]
+    return keep(
+        readings, max_broken=max_broken, min_size=min_size, cache_mib=cache_mib, report=report
+    )
+
+
+def keep(
+    readings: Sequence[Reading],
+    *,
+    max_broken: float,
+    min_size: int,
+    cache_mib: float,
+    report: Callable[[str], object],
+) -> tuple[dict[str, Any], ...]:
+    """`load` for whatever can be read: arguments, result and errors are its own."""
     samples, broken, held = [], [], 0
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda item: _decode_once(item, table), items)
-        for item, sample in zip(items, decoded, strict=True):
+        # in parts, so that decoded images that are not kept do not pile up
+        parts = (readings[at : at + _AHEAD] for at in range(0, len(readings), _AHEAD))
+        decoded = (sample for part in parts for sample in pool.map(_decode_once, part))
+        for found, sample in zip(readings, decoded, strict=True):
             if isinstance(sample, UserError):
                 report(f"skipped: {sample}")
-                broken.append(item.name)
+                broken.append(found.name)
                 continue
-            h, w = sample["size"]
-            if min(h, w) < min_size:
-                raise UserError(
-                    f"{item.image} is {w}x{h} pixels, below the {min_size} that the crop needs: "
-                    "choose a smaller crop, or remove the image."
-                )
+            check_size(found.place, sample["size"], min_size)
             held += sum(sample[key].nbytes for key in _PIXELS if key in sample)
             if held > cache_mib * _MIB:
                 sample = {key: sample[key] for key in sample if key not in _PIXELS}
-                sample |= {"item": item, "table": table}
-            samples.append(sample)
-    if len(broken) > max_broken * len(items):
+                sample |= {"reading": found}
+            samples.append(_in_memory(sample))
+    if len(broken) > max_broken * len(readings):
         raise UserError(
-            f"{len(broken)} of {len(items)} images cannot be read ({', '.join(broken[:5])}"
+            f"{len(broken)} of {len(readings)} images cannot be read ({', '.join(broken[:5])}"
             f"{', ...' if len(broken) > 5 else ''}): remove or replace them, or raise max_broken "
             f"(now {max_broken:g})."
         )
     return tuple(samples)
+
+
+def check_size(place: str, size: Sequence[int], least: int) -> None:
+    """UserError where an image of this (height, width) is smaller than the crop needs."""
+    h, w = size
+    if min(h, w) < least:
+        raise UserError(
+            f"{place} is {w}x{h} pixels, below the {least} that the crop needs: "
+            "choose a smaller crop, or remove the image."
+        )
 
 
 def fetch(sample: Sample) -> Sample:
@@ -185,10 +203,10 @@ def fetch(sample: Sample) -> Sample:
     """
     if "hq" in sample:
         return sample
-    item = sample["item"]
-    pixels = _map_labels(item, _decode(item), sample["table"])
-    if pixels["hq"].shape[:2] != sample["size"]:
-        raise UserError(f"{item.image} has changed since it was first read: start the run again.")
+    found = sample["reading"]
+    pixels = _in_memory(found.fit(found.decode()))
+    if pixels["hq"].shape[:2] != tuple(sample["size"]):
+        raise UserError(f"{found.place} has changed since it was first read: start the run again.")
     return {**sample, **pixels}
 
 
@@ -223,54 +241,25 @@ def check_leak(train_samples: Iterable[Sample], test_samples: Iterable[Sample]) 
         raise UserError(f"{count} (train = test: {pairs}): exclude them from training.")
 
 
-_IDENTITY = {index: index for index in (*range(len(NAMES)), VOID)}
-
-
-def _decode(item: Item) -> dict[str, np.ndarray]:
-    pixels = {"hq": read_image(item.image)}
-    if item.labels is not None:
-        pixels["label"] = read_labels(item.labels)
-    return pixels
-
-
-def _decode_once(item: Item, table: Mapping[int, int]) -> dict[str, Any] | UserError:
-    """A whole sample, or why its files cannot be read; wrong labels are raised."""
+def _decode_once(found: Reading) -> dict[str, Any] | UserError:
+    """A whole sample, or why its files cannot be read; what does not fit is raised."""
     try:
-        pixels = _decode(item)
+        pixels = found.decode()
     except UserError as error:
         return error
-    hq = pixels["hq"]
-    name = {"name": item.name, "hash": content_hash(hq), "size": hq.shape[:2]}
-    return name | _map_labels(item, pixels, table)
+    whole = content_hash(pixels["hq"])
+    pixels = found.fit(pixels)
+    return {"name": found.name, "hash": whole, "size": pixels["hq"].shape[:2]} | pixels
 
 
-def _map_labels(
-    item: Item, pixels: dict[str, np.ndarray], table: Mapping[int, int]
-) -> dict[str, np.ndarray]:
-    """Pixels with labels as outdoor classes, and locked: all later uses share these arrays."""
-    if item.labels is not None:
-        h, w = pixels["label"].shape
-        if (h, w) != pixels["hq"].shape[:2]:
-            raise UserError(
-                f"the label map {item.labels} is {w}x{h} and its image "
-                f"{pixels['hq'].shape[1]}x{pixels['hq'].shape[0]}: they must have one size."
-            )
-        unknown = sorted(set(np.flatnonzero(np.bincount(pixels["label"].ravel()))) - table.keys())
-        if unknown:
-            raise UserError(
-                f"the label map {item.labels} has the value {unknown[0]}, "
-                + (
-                    f"where the outdoor classes are 0 to {len(NAMES) - 1} and {VOID} is none: mend it, or "
-                    "name a class table."
-                    if table == _IDENTITY
-                    else "which the class table lacks: add it, or name the right table."
-                )
-            )
-        lut = np.array([table.get(value, VOID) for value in range(256)], np.uint8)
-        pixels = {**pixels, "label": lut[pixels["label"]]}
-    for array in pixels.values():
-        array.setflags(write=False)
-    return pixels
+def _in_memory(sample: dict[str, Any]) -> dict[str, Any]:
+    """The sample with its arrays read, and locked: all later uses share them."""
+    arrays = {key: np.asarray(sample[key]) for key in _PIXELS if key in sample}
+    for key, array in arrays.items():
+        # a map on the disk may be written anew while it is in use
+        arrays[key] = np.array(array) if isinstance(sample[key], np.memmap) else array
+        arrays[key].setflags(write=False)
+    return sample | arrays
 
 
 def _files(path: str | os.PathLike, suffixes: tuple[str, ...]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Text files that go with data: lists of image stems, tables of classes; shipped or the user's."""
+"""Text files that go with data: lists of image stems, tables of classes and words; shipped or the user's."""
 
 import csv
 import difflib
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from jaxsr.outdoor import NAMES, VOID
+from jaxsr.outdoor import DISCRIMINATOR, NAMES, VOID
 from jaxsr.types import UserError
 
 
@@ -51,6 +51,32 @@ def read_class_table(path_or_name: str | os.PathLike) -> dict[int, int]:
                 f"{place}: {outdoor!r} is not an outdoor class; {nearest(outdoor, numbers)}."
             )
         table[int(index)] = numbers[outdoor]
+    return table
+
+
+def read_categories(path_or_name: str | os.PathLike) -> dict[str, int]:
+    """The table from words in paths to the classes of SFT-GAN's discriminator.
+
+    Args:
+        path_or_name: a CSV file with the header `word,category`, or the bare name of one in
+            jaxsr/data/category_tables; a word is letters only, `category` one of `outdoor.NAMES`.
+    Returns:
+        word in lower case -> class of the discriminator (`outdoor.DISCRIMINATOR`), 0 background.
+    Raises:
+        UserError: no such file, another header, an unknown category, a word twice or not of letters.
+    """
+    rows = csv.DictReader(_read_text(path_or_name, "category_tables", ".csv").splitlines())
+    if rows.fieldnames != ["word", "category"]:
+        raise UserError(f"{path_or_name} must begin with the line word,category: add it.")
+    table: dict[str, int] = {}
+    for row in rows:
+        word, category = (row["word"] or "").lower(), row["category"] or ""
+        place = f"{path_or_name} line {rows.line_num}"
+        if not word.isalpha() or word in table:
+            raise UserError(f"{place}: the word {word!r} must be of letters and occur once.")
+        if category not in NAMES:
+            raise UserError(f"{place}: {category!r} is no category; {nearest(category, NAMES)}.")
+        table[word] = DISCRIMINATOR[NAMES.index(category)]
     return table
 
 

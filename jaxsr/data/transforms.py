@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxsr.data.flips import FLIPS, check_flips, drawn_flips
 from jaxsr.data.sources import Sample, fetch
 from jaxsr.ops.resize import imresize, modcrop
 from jaxsr.outdoor import DISCRIMINATOR, NAMES, VOID
@@ -13,7 +14,6 @@ Arrays = dict[str, np.ndarray]
 # (sample with its pixels, generator) -> arrays whose shapes do not depend on the sample
 Transform = Callable[[Sample, np.random.Generator], Arrays]
 
-FLIPS = ("horizontal", "vertical", "transpose")
 # A bicubic pixel reads this many low-resolution pixels on each side of its own, up or down.
 _REACH = 2
 
@@ -28,9 +28,7 @@ def crop(*, size: int, margin: int = 0, flips: Sequence[str] = FLIPS) -> Transfo
     Raises:
         UserError: an unknown flip; when called, an image smaller than the square.
     """
-    unknown = sorted(set(flips) - set(FLIPS))
-    if unknown:
-        raise UserError(f"the flip {unknown[0]!r} is unknown: use some of {', '.join(FLIPS)}.")
+    check_flips(flips)
     side = size + 2 * margin
 
     def transform(sample: Sample, rng: np.random.Generator) -> Arrays:
@@ -42,16 +40,41 @@ def crop(*, size: int, margin: int = 0, flips: Sequence[str] = FLIPS) -> Transfo
                 "choose a smaller crop, or remove the image."
             )
         y, x = rng.integers(0, h - side + 1), rng.integers(0, w - side + 1)
-        # All three are drawn always, so that a choice of flips does not move the other draws.
-        flip = dict(zip(FLIPS, rng.random(len(FLIPS)) < 0.5, strict=True))
-        part = image[y : y + side, x : x + side]
-        if "horizontal" in flips and flip["horizontal"]:
-            part = part[:, ::-1]
-        if "vertical" in flips and flip["vertical"]:
-            part = part[::-1]
-        if "transpose" in flips and flip["transpose"]:
-            part = part.transpose(1, 0, 2)
-        return {"hq": _unit(part)}
+        flip = drawn_flips(rng, flips)
+        return {"hq": _unit(flip(image[y : y + side, x : x + side]))}
+
+    return transform
+
+
+def paired_crop(*, size: int, scale: int, flips: Sequence[str] = FLIPS) -> Transform:
+    """A random square of an image and the same one of its own low resolution, flipped alike.
+
+    Args:
+        size: pixels of the high resolution, a multiple of scale.
+        scale: by which the low resolution is smaller.
+        flips: as in `crop`.
+    Returns:
+        transform giving `hq` float32 [size, size, 3], `lq` float32 [size/scale, size/scale, 3].
+    Raises:
+        UserError: an unknown flip, a size that scale does not divide; when called, a sample without a
+            low resolution or with one of another scale, an image smaller than the square.
+    """
+    _check_multiple(size, scale)
+    check_flips(flips)
+    side = size // scale
+
+    def transform(sample: Sample, rng: np.random.Generator) -> Arrays:
+        low = _own_low(sample, scale)
+        h, w = low.shape[:2]
+        if min(h, w) < side:
+            raise UserError(
+                f"the low resolution of {sample['name']} is {w}x{h} pixels, smaller than the crop of "
+                f"{side}: choose a smaller crop, or remove the image."
+            )
+        y, x = (int(rng.integers(0, n - side + 1)) for n in (h, w))
+        flip = drawn_flips(rng, flips)
+        part = sample["hq"][y * scale : y * scale + size, x * scale : x * scale + size]
+        return {"hq": _unit(flip(part)), "lq": _unit(flip(low[y : y + side, x : x + side]))}
 
     return transform
 
@@ -174,8 +197,11 @@ def eval_pair(
 ) -> Arrays:
     """The low and high resolution of one image for evaluation, with its prior and its labels.
 
+    A sample that has a low resolution of its own (`pairs`) keeps it: border and quantise are not used,
+    and the middle square begins at a multiple of scale.
+
     Args:
-        sample: of `load`; `prior` as in `sft_sample`, `label` uint8 [H, W], both optional.
+        sample: of `load`; `prior` as in `sft_sample`, `label` uint8 [H, W], `lq`, all optional.
         scale: of the super-resolution.
         multiple: the high resolution keeps the largest top-left part of these multiples; itself a
             multiple of scale.
@@ -188,21 +214,29 @@ def eval_pair(
         [H, W, 8] of sum 1, optional `label` int32 [H, W].
     Raises:
         UserError: an image smaller than `multiple`; a multiple that scale does not divide; a prior
-            of another size.
+            of another size; a low resolution of another scale.
     """
     _check_multiple(multiple, scale)
     sample = fetch(sample)
+    own = "lq" in sample
+    if own and crop % scale:
+        raise UserError(f"the crop {crop} of an evaluation of pairs must be a multiple of {scale}.")
     if min(*sample["hq"].shape[:2], crop or multiple) < multiple:
         raise UserError(f"{sample['name']} is smaller than {multiple} pixels: remove it.")
 
-    def part(array: np.ndarray) -> np.ndarray:
+    def part(array: np.ndarray, factor: int = 1) -> np.ndarray:
+        """factor: pixels of the high resolution in one of the array, a side."""
         if crop:
-            top, left = (max(0, n - crop) // 2 for n in array.shape[:2])
-            array = array[top : top + crop, left : left + crop]
-        return modcrop(array, multiple)
+            grid = scale // factor if own else 1
+            top, left = (max(0, n - crop // factor) // 2 // grid * grid for n in array.shape[:2])
+            array = array[top : top + crop // factor, left : left + crop // factor]
+        return modcrop(array, multiple // factor)
 
     hq = part(sample["hq"])
-    lq = imresize(hq, 1 / scale, border=border, round_passes=quantise)
+    if own:
+        lq = part(_own_low(sample, scale), scale)
+    else:
+        lq = imresize(hq, 1 / scale, border=border, round_passes=quantise)
     out = {"hq": _unit(hq), "lq": (lq / 255).astype(np.float32)}
     if "prior" in sample:
         out["seg"] = _probabilities(part(_prior(sample)))
@@ -234,6 +268,19 @@ def segmentation_pair(sample: Sample, *, scale: int, multiple: int) -> Arrays:
 def _unit(image: np.ndarray) -> np.ndarray:
     """uint8 0..255 as float32 0..1, contiguous."""
     return np.ascontiguousarray(image).astype(np.float32) / np.float32(255)
+
+
+def _own_low(sample: Sample, scale: int) -> np.ndarray:
+    """The low resolution that came with an image."""
+    low, (h, w) = sample.get("lq"), sample["hq"].shape[:2]
+    if low is None:
+        raise UserError(f"{sample['name']} has no low resolution of its own: use pairs of folders.")
+    if (h, w) != (low.shape[0] * scale, low.shape[1] * scale):
+        raise UserError(
+            f"{sample['name']} is {w}x{h} pixels and its low resolution {low.shape[1]}x{low.shape[0]}: "
+            f"that is not the scale {scale} of the config."
+        )
+    return low
 
 
 def _check_multiple(size: int, scale: int) -> None:

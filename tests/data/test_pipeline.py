@@ -119,6 +119,25 @@ def test_mixture_is_exact_for_any_weights():
     assert mixture([0.1, 0.2]) == [(1, 0), (0, 0), (1, 1)]
 
 
+def test_drawn_groups_have_their_probability_and_their_order():
+    """As SFT-GAN's code: position i shows image i of the epoch, or by a draw one of the other group."""
+    groups = [(group(0, 50), 0.9), (group(100, 7), 0.1)]
+    dataset = make(groups, batch_size=50, drawn=True)
+    numbers = ids(dataset, 200)
+    other = numbers >= 100
+    # 10,000 draws: four standard deviations
+    assert abs(other.mean() - 0.1) < 4 * np.sqrt(0.09 / len(other))
+    assert other.reshape(200, 50).sum(1).std() > 1  # of 50 draws each: √4.5
+    epochs = np.where(other, -1, numbers).reshape(200, 50)
+    assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in epochs)
+    assert set(numbers[other]) == set(range(100, 107))
+    again = make(groups, batch_size=50, drawn=True)
+    assert same(again[123], dataset[123])
+    assert not np.array_equal(ids(make(groups, seed=4, batch_size=50, drawn=True), 1), numbers[:50])
+    parts = [make(groups, batch_size=50, drawn=True, shard=(k, 2))[9] for k in range(2)]
+    assert np.array_equal(np.concatenate([p["id"] for p in parts]), dataset[9]["id"])
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_shards_are_the_parts_of_the_batch(count):
     whole = make()
