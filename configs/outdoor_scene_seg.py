@@ -37,6 +37,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = "outdoor_scene_seg"
     config.seed = 0
+    config.seeds, config.placement = (), "auto"
     config.precision = "float32"
     config.scale = 4
     config.algorithm = "supervised"
@@ -59,6 +60,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.data = {
         "root": "datasets", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
+        "mixing": "interleaved",
         "transform": {"name": "segmentation_crop", "size": 128, "scale": 4, "degrade_share": 1.0},
         "train": {
             "msrc_v2": {

@@ -56,7 +56,7 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     }  # fmt: skip
     config.data = {
-        "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
+        "root": "", "batch": 32, "workers": 0, "cache_mib": 2048, "max_broken": 0.01, "mixing": "interleaved",
         "transform": {
             "name": "distorted_patch", "severities": ("moderate",), "size": 63, "factors": (1, 2),
             "single_share": 0.0,

@@ -60,7 +60,7 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     }  # fmt: skip
     config.data = {
-        "root": "", "batch": 48, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
+        "root": "", "batch": 48, "workers": 0, "cache_mib": 2048, "max_broken": 0.01, "mixing": "interleaved",
         "bands": tuple(range(1, 13)),
         "transform": {"name": "tool_patch", "size": 63, "factors": (1, 2), "slight": True},
         "train": {

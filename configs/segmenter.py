@@ -51,6 +51,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.data = {
         "root": "datasets", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
+        "mixing": "interleaved",
         "transform": {"name": "segmentation_crop", "size": 160, "scale": 4, "degrade_share": 0.75},
         "train": {
             "msrc_v2": {

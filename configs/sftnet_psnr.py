@@ -73,7 +73,7 @@ def get_config(preset: str = "") -> ConfigDict:
         "margin": 8,
     }
     config.data = {
-        "root": "", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01,
+        "root": "", "batch": 8, "workers": 0, "cache_mib": 2048, "max_broken": 0.01, "mixing": "interleaved",
         "transform": {
             "name": "crop", "size": 96, "margin": 8, "flips": ("horizontal", "vertical", "transpose"),
         },

@@ -105,7 +105,7 @@ def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
         groups = by_band([s for group, _ in groups for s in group], data["bands"])
     held_out = [s for name in data["test"] for s in samples(data, "test", name, maps)]
     sources.check_leak([s for group, _ in groups for s in group], held_out)
-    drawn = pick(MIXINGS, data.get("mixing", "interleaved"), "data.mixing")
+    drawn = pick(MIXINGS, data["mixing"], "data.mixing")
 
     def batches(seed: int, start: int, share: tuple[int, int]) -> Any:
         dataset = pipeline.batches(

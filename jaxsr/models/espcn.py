@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution
+from jaxsr.models.blocks import convolution, normal, variance_scaling
 from jaxsr.ops.pixel_shuffle import pixel_shuffle
 
 # variant: (widths of the hidden layers, what follows them, what follows the shuffle)
@@ -46,7 +46,7 @@ class ESPCN(nn.Module):
                 f"variant must be one of {', '.join(_VARIANTS)}, not {self.variant!r}."
             )
         widths, hidden, last = _VARIANTS[self.variant]
-        start = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        start = variance_scaling(2.0, "fan_out", "normal")
         x = lq
         for index, width in enumerate(widths, start=1):
             size = 5 if index == 1 else 3
@@ -56,7 +56,7 @@ class ESPCN(nn.Module):
             self.channels * self.scale**2,
             3,
             name=f"conv{len(widths) + 1}",
-            kernel_init=nn.initializers.normal(0.001),
+            kernel_init=normal(0.001),
             dtype=self.dtype,
         )(x)
         x = pixel_shuffle(x, self.scale, order="torch").astype(jnp.float32)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import PReLU, TransposedConv, convolution
+from jaxsr.models.blocks import PReLU, TransposedConv, convolution, normal, variance_scaling
 from jaxsr.ops.pixel_shuffle import pixel_shuffle
 
 _TAILS = ("deconv", "shuffle")
@@ -42,7 +42,7 @@ class FSRCNN(nn.Module):
         del train
         if self.tail not in _TAILS:
             raise ValueError(f"tail must be one of {', '.join(_TAILS)}, not {self.tail!r}.")
-        start = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        start = variance_scaling(2.0, "fan_out", "normal")
         layers = [
             (self.features, 5, "first_part"),
             (self.shrink, 1, "shrink"),
@@ -61,7 +61,7 @@ class FSRCNN(nn.Module):
             size=9,
             stride=self.scale,
             crop=((4, 5 - self.scale), (4, 5 - self.scale)),
-            kernel_init=nn.initializers.normal(0.001),
+            kernel_init=normal(0.001),
             dtype=self.dtype,
             name="last_part",
         )(x)
@@ -81,7 +81,7 @@ class _ShuffleTail(nn.Module):
             self.channels * self.scale**2,
             1,
             name="conv",
-            kernel_init=nn.initializers.normal(0.001),
+            kernel_init=normal(0.001),
             bias=False,
             dtype=self.dtype,
         )(x)

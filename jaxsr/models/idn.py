@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import TransposedConv, convolution
+from jaxsr.models.blocks import TransposedConv, convolution, variance_scaling
 from jaxsr.ops.resize import resize
 
 _GROUPS = 4
@@ -59,7 +59,7 @@ class IDN(nn.Module):
             size=_SIZE,
             stride=self.scale,
             crop=(crop, crop),
-            kernel_init=nn.initializers.variance_scaling(2.0, "fan_avg", "normal"),
+            kernel_init=variance_scaling(2.0, "fan_avg", "normal"),
             dtype=self.dtype,
             name="upsample",
         )(x)

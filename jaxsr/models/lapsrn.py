@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import TransposedConv, convolution
+from jaxsr.models.blocks import TransposedConv, convolution, normal
 
 _LEVELS = {2: 1, 4: 2, 8: 3}
 _SKIPS = ("SS", "DS", "NS")
@@ -130,7 +130,7 @@ def _leaky(x: jax.Array) -> jax.Array:
 
 
 def _start(features: int) -> nn.initializers.Initializer:
-    return nn.initializers.normal(math.sqrt(2 / (9 * features)))
+    return normal(math.sqrt(2 / (9 * features)))
 
 
 def _layers(features: int, dtype: Any) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _layers(features: int, dtype: Any) -> dict[str, Any]:
 
 def _first(features: int, dtype: Any) -> nn.Conv:
     """The convolution that reads the image."""
-    options = dict(kernel_init=nn.initializers.normal(0.001), dtype=dtype)
+    options = dict(kernel_init=normal(0.001), dtype=dtype)
     return convolution(features, 3, name="input_conv", **options)
 
 

@@ -12,10 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxsr.models.blocks import kaiming_normal
 from jaxsr.types import UserError
 
 MEAN, DEVIATION = 0.45, 0.25
-KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+KAIMING = kaiming_normal(1.0)
 
 
 class ConvNorm(nn.Module):

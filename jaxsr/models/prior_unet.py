@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import TransposedConv, instance_norm
+from jaxsr.models.blocks import TransposedConv, instance_norm, uniform
 from jaxsr.models.skip_net import ENLARGE, padded_conv
 
 
@@ -66,11 +66,7 @@ class PriorUNet(nn.Module):
             x = ENLARGE[self.enlarge](x)
             return padded_conv(x, features, 3, pad="zero", name=f"{name}_enlarge", dtype=self.dtype)
         # PyTorch counts the outputs of a transposed convolution as its fan-in
-        bound = (features * 16) ** -0.5
-
-        def draw(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
+        draw = uniform((features * 16) ** -0.5)
         return TransposedConv(
             features, 4, 2, crop=((1, 1), (1, 1)), kernel_init=draw, bias_init=draw, dtype=self.dtype,
             name=f"{name}_enlarge",

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import EdgePad, convolution
+from jaxsr.models.blocks import EdgePad, convolution, normal
 from jaxsr.ops.resize import resize
 
 _BORDERS = ("zero", "edge")
@@ -52,7 +52,7 @@ class SRCNN(nn.Module):
                 width,
                 size,
                 name=f"conv{index}",
-                kernel_init=nn.initializers.normal(0.001),
+                kernel_init=normal(0.001),
                 padding=0 if self.border == "edge" else None,
                 dtype=self.dtype,
             )(x)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxsr.models.blocks import normal, variance_scaling
 from jaxsr.types import UserError
 
 SIDE = 63  # of the patches that it was trained on, in pixels
@@ -95,7 +96,9 @@ class LSTM(nn.Module):
         c, h = carry
         both = jnp.concatenate([x, h.astype(x.dtype)], -1)
         i, g, f, o = jnp.split(
-            _linear(4 * self.units, nn.initializers.glorot_uniform(), "gates", self.dtype)(both),
+            _linear(
+                4 * self.units, variance_scaling(1.0, "fan_avg", "uniform"), "gates", self.dtype
+            )(both),
             4,
             -1,
         )
@@ -142,8 +145,7 @@ def check_size(height: int, width: int, *, pool: bool) -> None:
 
 
 def _starts(name: str) -> dict[str, Callable[..., Any]]:
-    normal, orthogonal = nn.initializers.normal, nn.initializers.orthogonal
-    variance = nn.initializers.variance_scaling
+    orthogonal = nn.initializers.orthogonal
     if name not in ("paper", "policy"):
         raise ValueError(f"an agent starts as in the paper or for a policy, not {name!r}.")
     if name == "paper":
@@ -154,8 +156,8 @@ def _starts(name: str) -> dict[str, Callable[..., Any]]:
             "head": normal(0.001),
         }
     return {
-        "first": _without_mean(variance(200.0, "fan_in", "normal")),
-        "trunk": variance(2.0, "fan_in", "normal"),
+        "first": _without_mean(variance_scaling(200.0, "fan_in", "normal")),
+        "trunk": variance_scaling(2.0, "fan_in", "normal"),
         "linear": orthogonal(2**0.5),
         "head": orthogonal(0.01),
     }

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsr.models.blocks import convolution
+from jaxsr.models.blocks import convolution, normal
 from jaxsr.ops.resize import resize
 
 
@@ -39,7 +39,7 @@ class VDSR(nn.Module):
         hidden = [f"residual_layer_{i}" for i in range(self.depth - 2)]
         options = dict(
             bias=self.bias,
-            kernel_init=nn.initializers.normal(math.sqrt(2 / (9 * self.features))),
+            kernel_init=normal(math.sqrt(2 / (9 * self.features))),
             dtype=self.dtype,
         )
         x = lq

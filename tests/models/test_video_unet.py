@@ -1,13 +1,12 @@
 """Deep Video Prior's U-Net: counts of the reference and of its port, sizes, and what tells them apart."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference.random_trees import shapes_of
 
-from jaxsr.models.video_unet import VideoUNet, xavier
+from jaxsr.models.video_unet import VideoUNet
 
 FRAME = ((1, 32, 32, 3),)
 # specs/deep_video_prior.md sections 3.1 (summed table) and 3.2 (instantiated port)
@@ -36,15 +35,6 @@ def test_starts_and_sizes():
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(held) if leaf.ndim == 1)
     with pytest.raises(ValueError, match="45×32: sides must be multiples of 16"):
         jax.eval_shape(network.apply, {"params": held}, frame[:, :, :45])
-
-
-def test_kernels_are_those_of_flax():
-    given = jax.random.key(3), (3, 3, 5, 7)
-    for normal, theirs in (
-        (False, nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")),
-        (True, nn.initializers.variance_scaling(1.0, "fan_avg", "normal")),
-    ):
-        np.testing.assert_allclose(xavier(normal=normal)(*given), theirs(*given), rtol=1e-6)
 
 
 def test_the_rule_of_enlargement_changes_values_and_not_weights():
