@@ -25,7 +25,9 @@ def experiment(root, name, *, seeds, seed=0, placement="auto", steps=2):
         config.seeds, config.seed, config.placement = seeds, seed, placement
     made = build.experiment(config)
     return made._replace(
-        loop=made.loop._replace(steps=steps, eval_every=1, checkpoint_every=steps, log_every=1)
+        loop=made.loop._replace(
+            steps=steps, eval_every=1, checkpoint_every=steps, log_every=1, best=""
+        )
     )
 
 
@@ -75,7 +77,7 @@ def test_the_weights_of_one_seed_are_named_by_it(both):
         held, card = weights(source)
         assert card["network"]["name"] == "legacy_srresnet"
         for one, two in zip(
-            jax.tree.leaves(held["params"]), jax.tree.leaves(state.params[name]["gen"]), strict=True
+            jax.tree.leaves(held["params"]), jax.tree.leaves(state.extra[name]["ema"]), strict=True
         ):
             np.testing.assert_array_equal(one, two)
     with pytest.raises(UserError, match="has no run '8': it has 3, 7"):
