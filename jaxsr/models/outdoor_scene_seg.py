@@ -16,6 +16,7 @@ RGB_MEAN, RGB_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the sa
 _BLOCKS = (3, 4, 23, 3)
 # features as multiples of the stem's, dilation, stride of the first block
 _STAGES = ((1, 4, 1, 1), (2, 8, 1, 2), (4, 16, 2, 1), (8, 32, 4, 1))
+_TIMES = 8  # enlarged at the end
 _FIRST = 10  # place of the first block in the reference's list
 
 
@@ -54,6 +55,36 @@ class _Bottleneck(nn.Module):
         if x.shape[-1] != self.features:
             x = unit(x, self.features, "proj", 0, stride=stride)
         return nn.relu(x + y)
+
+
+class _Enlarge(nn.Module):
+    """×8 by a transposed convolution of 16×16, stride 8, cropped by 4, of each class by itself.
+
+    y[8i + k - 4] += w[k]·x[i] along both axes, so that an output pixel sees 2×2 inputs: the eight phases of
+    each axis are computed side by side. As a grouped convolution over inputs spread by zeros it takes
+    seconds on a CPU, more than all the network before it.
+    Parameter `kernel` [16,16,1,classes], **flipped on both axes** against w, as that convolution has it.
+    """
+
+    classes: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (2 * _TIMES, 2 * _TIMES, 1, self.classes)
+        kernel = self.param("kernel", bilinear_kernel, shape, jnp.float32)
+        # w[8a + r, 8b + s] as [a, r, b, s]
+        w = kernel[::-1, ::-1, 0].astype(self.dtype).reshape(2, _TIMES, 2, _TIMES, self.classes)
+        count, height, width = x.shape[:3]
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        y = sum(
+            x[:, 1 - a : height + 2 - a, None, 1 - b : width + 2 - b, None] * w[a, :, b][:, None]
+            for a in (0, 1)
+            for b in (0, 1)
+        )
+        y = y.reshape(count, _TIMES * (height + 1), _TIMES * (width + 1), self.classes)
+        cut = _TIMES // 2
+        return y[:, cut:-cut, cut:-cut]
 
 
 def _unit(
@@ -193,9 +224,4 @@ class OutdoorSceneSeg(nn.Module):
         x = _unit(x, 8 * self.features, place, **given)
         x = nn.Dropout(0.1, deterministic=not train)(x)
         x = convolution(self.classes, 1, name=f"feature_{place + 4}", dtype=self.dtype)(x)
-        x = nn.Conv(  # transposed, stride 8, cropped by 4: 16 - 1 - 4 zeros on every side
-            self.classes, (16, 16), input_dilation=8, padding=((11, 11), (11, 11)),
-            feature_group_count=self.classes, use_bias=False, kernel_init=bilinear_kernel,
-            dtype=self.dtype, name="deconv",
-        )(x)  # fmt: skip
-        return x.astype(jnp.float32)
+        return _Enlarge(self.classes, self.dtype, name="deconv")(x).astype(jnp.float32)

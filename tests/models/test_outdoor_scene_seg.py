@@ -11,6 +11,7 @@ from jaxsr.models.outdoor_scene_seg import (
     RGB_MEAN,
     OutdoorBackbone,
     OutdoorSceneSeg,
+    _Enlarge,
     bilinear_kernel,
     from_backbone,
 )
@@ -113,3 +114,17 @@ def test_parents_that_do_not_fit_are_refused():
         from_backbone(longer, shorter, section)
     with pytest.raises(UserError, match="the parent holds a prior_net"):
         from_backbone(own, own, {"name": "prior_net"})
+
+
+def test_the_enlargement_is_the_grouped_convolution_over_spread_inputs():
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype(np.float32)
+    shapes = jax.eval_shape(_Enlarge(4, jnp.float32).init, jax.random.key(0), x)
+    variables = random_like(shapes, seed=0)
+    ours = jax.jit(_Enlarge(4, jnp.float32).apply)(variables, x)
+    wanted = jax.lax.conv_general_dilated(
+        x, variables["params"]["kernel"], (1, 1), [(11, 11)] * 2, lhs_dilation=(8, 8),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=4,
+    )  # fmt: skip
+    assert ours.shape == wanted.shape == (2, 24, 40, 4)
+    # four products summed in another order
+    np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-6)
