@@ -192,12 +192,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=whole(1), default=300)
     parser.add_argument("--batches", type=whole(1), default=20, help="timed in each round")
     parser.add_argument("--rounds", type=whole(1), default=3)
+    parser.add_argument(
+        "--disk", default=None, help="folder to put the files in; else the system's"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder to write to")
     options = parser.parse_args(arguments)
     disks = (False, True) if hasattr(os, "posix_fadvise") else (False,)
     before = machine(None, "")
     try:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        with tempfile.TemporaryDirectory(dir=options.disk) as name:
             place = Path(name)
             make(place, options.images)
             made = [
