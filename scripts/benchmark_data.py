@@ -62,6 +62,8 @@ NOTES = """\
   (posix_fadvise), as far as the system obeys.
 - s to the first batch: listing, decoding all images once for their hashes (the folder) or reading the
   list of records, then one batch.
+- The PNGs of the folder are of level 6, as large as those of level 1: what the files of records change is in
+  the row «records»; what level 0 gains beyond it is the PNGs' own, and a folder of such PNGs has it too.
 - images/s: batches after the first, two threads. The ratio is the median of the ratios of the rounds.
 - CPU: of the process, which other programs on the machine change less. It decodes the PNG of 480×480 for
   the most part, whatever holds it; reading ahead makes some of it fall outside the timed batches."""
