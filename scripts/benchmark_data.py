@@ -62,6 +62,8 @@ NOTES = """\
   (posix_fadvise), as far as the system obeys.
 - s to the first batch: listing, decoding all images once for their hashes (the folder) or reading the
   list of records, then one batch.
+- The PNGs of the folder are of level 6, as large as those of level 1: what the files of records change is in
+  the row «records»; what level 0 gains beyond it is the PNGs' own, and a folder of such PNGs has it too.
 - images/s: batches after the first, two threads. The ratio is the median of the ratios of the rounds.
 - CPU: of the process, which other programs on the machine change less. It decodes the PNG of 480×480 for
   the most part, whatever holds it; reading ahead makes some of it fall outside the timed batches."""
@@ -192,12 +194,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=whole(1), default=300)
     parser.add_argument("--batches", type=whole(1), default=20, help="timed in each round")
     parser.add_argument("--rounds", type=whole(1), default=3)
+    parser.add_argument(
+        "--disk", default=None, help="folder to put the files in; else the system's"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder to write to")
     options = parser.parse_args(arguments)
     disks = (False, True) if hasattr(os, "posix_fadvise") else (False,)
     before = machine(None, "")
     try:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        with tempfile.TemporaryDirectory(dir=options.disk) as name:
             place = Path(name)
             make(place, options.images)
             made = [

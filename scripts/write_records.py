@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scale", type=whole(1), help="of the low resolutions")
     made.add_argument("--include", default="", metavar="LIST", help="file of the only stems to take")
     made.add_argument("--exclude", default="", metavar="LIST", help="file of stems to leave out")
-    made.add_argument("--level", type=whole(0, 9), default=1,
-                      help="of the PNGs' compression; 0 is larger and read faster: %(default)s")
+    made.add_argument("--level", type=whole(0, 9), default=0,
+                      help="of the PNGs' compression; 1 is smaller and read slower: %(default)s")
     made.add_argument("--overwrite", action="store_true", help="write files anew that are there")
     # fmt: on
     return made

@@ -49,7 +49,7 @@ def test_shipped_sftnet_brings_its_prior():
     assert maps.shape == (64, 64, 8) and maps.dtype == np.uint8
     # eight roundings of a distribution
     assert np.abs(maps.astype(int).sum(-1) - 255).max() <= 4
-    with pytest.raises(UserError, match="holds a legacy_srresnet, not the segmenter"):
+    with pytest.raises(UserError, match="holds a legacy_srresnet, not a segmenter"):
         build_restorer.restorer("pretrained:sftnet", prior="pretrained:sftnet_psnr")
 
 
