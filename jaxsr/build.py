@@ -12,13 +12,16 @@ import ml_collections
 import numpy as np
 
 from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
+from jaxsr.algorithms import wrap
 from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pipeline, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.inference.prior import cut_to_prior, prior_maps, read_prior
+from jaxsr.models.blocks import convolving
+from jaxsr.ops.convolution import conv_with_own_gradients, everywhere, where_faster
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.train import Experiment, Loop
-from jaxsr.types import UserError
+from jaxsr.types import Algorithm, UserError
 
 SOURCES = {
     "folder": sources.folder,
@@ -33,6 +36,7 @@ TRANSFORMS = {
     "tool_patch": distortions.tool_patch,
 }
 COMMON = ("algorithm", "evaluation", "name", "networks", "optimisers", "precision", "seed", "train")
+SOMETIMES = ("weight_gradient",)
 # by config.algorithm: the module with its REQUIRED and OPTIONAL sections, and its `experiment` or, where
 # batches are drawn from many images, its `method`
 FAMILIES = {
@@ -57,7 +61,7 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     if "algorithm" not in plain:
         raise UserError("config.algorithm is missing: copy it from a file of configs/.")
     family = pick(FAMILIES, plain["algorithm"], "algorithm")
-    known = COMMON + family.REQUIRED + family.OPTIONAL
+    known = COMMON + SOMETIMES + family.REQUIRED + family.OPTIONAL
     for name in plain:
         if name not in known:
             raise UserError(
@@ -66,9 +70,25 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     for name in COMMON + family.REQUIRED:
         if name not in plain:
             raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
-    if family in (build_prior, build_video):
-        return family.experiment(plain)
-    return from_images(family, plain)
+    own = family in (build_prior, build_video)
+    made = family.experiment(plain) if own else from_images(family, plain)
+    if "weight_gradient" not in plain:
+        return made
+    return made._replace(algorithm=differentiated(made.algorithm, plain["weight_gradient"]))
+
+
+def differentiated(algorithm: Algorithm, name: str) -> Algorithm:
+    """An algorithm whose convolutions have the gradients that config.weight_gradient names.
+
+    xla: its own rules; products: those of `ops.convolution` for all, which pays inside loops; mixed: these
+    for the kernels where they are faster elsewhere too. On an accelerator XLA's are fast, and stay.
+    """
+    treated = {"mixed": where_faster, "products": everywhere, "xla": None}
+    treats = pick(treated, name, "weight_gradient")
+    if treats is None or jax.default_backend() != "cpu":
+        return algorithm
+    conv = conv_with_own_gradients(treats=treats)
+    return wrap.within(algorithm, context=functools.partial(convolving, conv))
 
 
 def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
