@@ -35,6 +35,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.name = "dip_flash"
     config.seed = 0
     config.precision = "float32"
+    config.weight_gradient = "xla"
     config.algorithm = "deep_prior"
     config.image = "photograph:astronaut"
     config.seeds, config.placement = (), "auto"

@@ -56,6 +56,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.seed = 0
     config.seeds, config.placement = (), "auto"
     config.precision = "float32"
+    config.weight_gradient = "xla"
     config.algorithm = "video_prior"
     config.clip = {
         "input": "photograph:coffee", "processed": "", "start": 0, "frames": 0, "shrink": 1,

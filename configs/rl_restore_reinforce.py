@@ -37,6 +37,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.seed = 0
     config.seeds, config.placement = (), "auto"
     config.precision = "float32"
+    config.weight_gradient = "xla"
     config.algorithm = "policy_gradient"
     config.environment = {
         "steps": 3, "allow_stop": True, "min_steps": 0, "abort_below_input": False

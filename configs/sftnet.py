@@ -63,6 +63,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.seed = 0
     config.seeds, config.placement = (), "auto"
     config.precision = "float32"
+    config.weight_gradient = "xla"
     config.scale = 4
     config.algorithm = "gan"
     config.inputs = ("lq", "seg")

@@ -6,23 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from jaxsr import build_images, build_prior, build_toolchain, build_video, evaluate, logs
+from jaxsr.algorithms import wrap
 from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pairs, pipeline, prepared, records, scenes, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.data.maps import cut_to_prior
 from jaxsr.inference.prior import prior_maps
 from jaxsr.interchange.convert import check_shapes
+from jaxsr.models.blocks import convolving
+from jaxsr.ops.convolution import conv_with_own_gradients, everywhere, where_faster
 from jaxsr.outdoor import DISCRIMINATOR
 from jaxsr.outdoor import NAMES as CLASSES
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.seeds import several
 from jaxsr.train import Experiment, Loop, placement
-from jaxsr.types import UserError
+from jaxsr.types import Algorithm, UserError
 
 SOURCES = {
     "folder": sources.folder,
@@ -43,7 +47,7 @@ TRANSFORMS = {
 }
 COMMON = (
     "algorithm", "evaluation", "name", "networks", "optimisers", "placement", "precision", "seed", "seeds",
-    "train",
+    "train", "weight_gradient",
 )  # fmt: skip
 # by config.algorithm: the module with its REQUIRED and OPTIONAL sections, and its `experiment` or, where
 # batches are drawn from many images, its `method`
@@ -82,10 +86,28 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     for name in COMMON + family.REQUIRED:
         if name not in plain:
             raise UserError(f"config.{name} is missing: copy it from a file of configs/.")
-    if family is build_prior:  # its runs are images × seeds
-        return build_prior.experiment(plain)
-    made = build_video.experiment(plain) if family is build_video else from_images(family, plain)
-    return several(made, plain["seeds"], plain["placement"]) if plain["seeds"] else made
+    own = family in (build_prior, build_video)
+    made = family.experiment(plain) if own else from_images(family, plain)
+    made = made._replace(algorithm=differentiated(made.algorithm, plain["weight_gradient"]))
+    if (
+        family is build_prior or not plain["seeds"]
+    ):  # the runs of deep priors are images × seeds already
+        return made
+    return several(made, plain["seeds"], plain["placement"])
+
+
+def differentiated(algorithm: Algorithm, name: str) -> Algorithm:
+    """An algorithm whose convolutions have the gradients that config.weight_gradient names.
+
+    xla: its own rules; products: those of `ops.convolution` for all, which pays inside loops; mixed: these
+    for the kernels where they are faster elsewhere too. On an accelerator XLA's are fast, and stay.
+    """
+    treated = {"mixed": where_faster, "products": everywhere, "xla": None}
+    treats = pick(treated, name, "weight_gradient")
+    if treats is None or jax.default_backend() != "cpu":
+        return algorithm
+    conv = conv_with_own_gradients(treats=treats)
+    return wrap.within(algorithm, context=functools.partial(convolving, conv))
 
 
 def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:

@@ -205,14 +205,14 @@ def test_paper_preset_of_sftnet_reads_the_layout_of_ost(root, tmp_path, capsys):
         config.evaluation.pair = paper.evaluation.pair
     made = build.experiment(config)
     assert "2 images: sky 1, animal 1" in capsys.readouterr().out
-    with contextlib.closing(made.batches(0)) as batches:
+    with contextlib.closing(train.batches(made, 0)) as batches:
         batch = next(batches)
     assert set(batch["label"]) == {0, 5, 7}  # background, sky, animal
     background = batch["seg"][..., 0].min((1, 2)) == 1
     np.testing.assert_array_equal(background, batch["label"] == 0)
-    with contextlib.closing(build.experiment(config).batches(1)) as batches:
+    with contextlib.closing(train.batches(build.experiment(config), 1)) as batches:
         again = next(batches)
-    with contextlib.closing(made.batches(0)) as batches:
+    with contextlib.closing(train.batches(made, 0)) as batches:
         next(batches)
         resumed = next(batches)
     assert all(np.array_equal(again[key], resumed[key]) for key in resumed)
@@ -235,10 +235,10 @@ def test_pairs_preset_of_the_parent_takes_the_low_resolutions_of_the_folders(roo
     with config.unlocked():
         config.data.root = str(tmp_path)
     made = build.experiment(config)
-    with contextlib.closing(made.batches(0)) as batches:
+    with contextlib.closing(train.batches(made, 0)) as batches:
         batch = next(batches)
     assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)
-    state, _ = train.shapes(made, train.placement())
+    state, _ = train.shapes(made)
     # traced alone: `lq` comes from the batch, where other presets make it on the device
     _, metrics = jax.eval_shape(made.algorithm.step, step_key(0, 0), state, batch, made.frozen)
     assert "loss/pixel" in metrics or "loss" in metrics

@@ -153,7 +153,7 @@ def test_images_smaller_than_the_crop_are_enlarged_for_sft_gan(root, tmp_path):
     maps.mkdir()
     for index in range(3):
         np.save(maps / f"{index}.npy", np.full((16, 40, 8), 0.125, np.float16))
-    batches = prior_config(root, folder, "maps").batches(0)
+    batches = train.batches(prior_config(root, folder, "maps"), 0)
     batch = next(batches)
     batches.close()
     assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)

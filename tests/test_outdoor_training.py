@@ -59,10 +59,10 @@ def shrunken(root, data):
 def begun(root, data):
     """The state before the first step, the jitted step, the first batch."""
     made = build.experiment(shrunken(root, data))
-    place = train.placement()
-    with contextlib.closing(made.batches(0)) as batches:
+    place = made.place
+    with contextlib.closing(train.batches(made, 0)) as batches:
         batch = train.put(next(batches), place)
-    return train.shapes(made, place)[1](), jax.jit(made.algorithm.step), batch
+    return train.shapes(made)[1](), jax.jit(made.algorithm.step), batch
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_the_released_layout_goes_in_and_training_goes_on(root, data, run, tmp_p
     config = shrunken(root, data)
     with config.unlocked():
         config.networks.gen.weights = str(path)
-    state = train.shapes(build.experiment(config), train.placement())[1]()
+    state = train.shapes(build.experiment(config))[1]()
     for kind, held in (("params", state.params), ("batch_stats", state.extra["batch_stats"])):
         jax.tree.map(np.testing.assert_array_equal, held["gen"], variables[kind])
     # it is also the prior of a restorer as it is
@@ -136,7 +136,7 @@ def test_the_released_layout_goes_in_and_training_goes_on(root, data, run, tmp_p
     with config.unlocked():
         config.networks.gen.features = 3
     with pytest.raises(UserError, match="does not fit the network of the config"):
-        train.shapes(build.experiment(config), train.placement())
+        train.shapes(build.experiment(config))
 
 
 def test_segmenters_of_other_classes_are_no_prior(tmp_path):
@@ -177,4 +177,4 @@ def test_a_crop_off_the_grid_is_one_sentence(root, data):
     with config.unlocked():
         config.data.transform.size = 60
     with pytest.raises(UserError, match="multiples of 8, not 60×60: choose such a crop"):
-        train.shapes(build.experiment(config), train.placement())
+        train.shapes(build.experiment(config))

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -91,6 +92,18 @@ def accumulate(algorithm: Algorithm, *, parts: int) -> Algorithm:
             passes.append(metrics)
         mean = jax.tree.map(lambda *values: sum(values) / parts, *passes)
         return state.replace(step=first + 1), mean
+
+    return Algorithm(algorithm.init, step, algorithm.predict)
+
+
+def within(
+    algorithm: Algorithm, *, context: Callable[[], AbstractContextManager[None]]
+) -> Algorithm:
+    """Traces `step`, and nothing else, inside a context: what it changes is a matter of training alone."""
+
+    def step(key: jax.Array, state: State, batch: Batch, frozen: Tree) -> tuple[State, Metrics]:
+        with context():
+            return algorithm.step(key, state, batch, frozen)
 
     return Algorithm(algorithm.init, step, algorithm.predict)
 

@@ -1,7 +1,8 @@
 """Layers that several networks share, with every numeric default stated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import flax.linen as nn
@@ -99,6 +100,23 @@ def convolution(
         param_dtype=jnp.float32,
         name=name,
     )
+
+
+def convolving(by: Callable[..., jax.Array]) -> AbstractContextManager[None]:
+    """Inside this context every `nn.Conv` of a network convolves with `by`, on the same parameters.
+
+    by: with the arguments of `lax.conv_general_dilated`, as `ops.convolution` makes one
+    What counts is where a network is traced, so a jitted function keeps what it was traced with.
+    """
+
+    def intercept(call: Callable[..., Any], args: tuple, kwargs: dict, context: Any) -> Any:
+        module = context.module
+        convolves = isinstance(module, nn.Conv) and context.method_name == "__call__"
+        if not convolves or module.conv_general_dilated is not None:
+            return call(*args, **kwargs)
+        return module.clone(parent=module.scope, conv_general_dilated=by)(*args, **kwargs)
+
+    return nn.intercept_methods(intercept)
 
 
 def torch_conv(x: jax.Array, features: int, size: int, **options: Any) -> jax.Array:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxsr import build
+from jaxsr import build, train
 from jaxsr.data.images import encode_png
 from jaxsr.data.pipeline import batches, iterate
 from jaxsr.data.prepared import prepared
@@ -124,7 +124,7 @@ def test_a_config_names_the_set(root, place):
         config.data.root = str(place.parent)
         for part in (config.data.train, config.data.test):
             part.div2k.path = place.name
-    stream = build.experiment(config).batches(0)
+    stream = train.batches(build.experiment(config), 0)
     batch = next(stream)
     stream.close()
     assert batch["hq"].shape == (2, 32, 32, 3) and batch["lq"].shape == (2, 8, 8, 3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxsr import build
+from jaxsr import build, train
 from jaxsr.data.images import write_png
 from jaxsr.data.pairs import pairs
 from jaxsr.data.pipeline import batches, iterate
@@ -236,7 +236,7 @@ def test_a_config_reads_records(root, place, command, monkeypatch, capsys):
         config.data.train = {"ost": {"kind": "records", "path": "set", "weight": 1.0}}
     made = build.experiment(config)
     assert "5 images: sky 1, water 1, grass 1, plant 1, animal 1" in capsys.readouterr().out
-    stream = made.batches(0)
+    stream = train.batches(made, 0)
     batch = next(stream)
     stream.close()
     assert batch["seg"].shape == (2, 32, 32, 8) and set(batch["label"]) <= {2, 4, 5, 6, 7}
