@@ -96,12 +96,14 @@ def _source(folder: Path, *, split: str, features: tuple[str, ...]) -> Any:
     """The records of a split, their images as the bytes of their files."""
     try:
         import tensorflow_datasets as tfds
-    except ImportError as error:
+
+        reader = tfds.builder_from_directory  # missing where one of its own packages is
+    except (ImportError, AttributeError) as error:
         raise UserError(
             f"tensorflow-datasets cannot be imported ({error}): pip install 'jaxsr[tfds]'."
         ) from error
     try:
-        builder = tfds.builder_from_directory(folder)
+        builder = reader(folder)
         held = builder.info.features
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
