@@ -110,6 +110,8 @@ def paper(config: ConfigDict) -> None:
     }  # fmt: skip
     config.data.test = {"ost300": labelled | {"images": "OST300/img", "labels": "OST300/anno"}}
     config.data.batch, config.data.transform.size, config.data.workers = 16, 320, 8
+    # the 300 photographs have many sizes, and the network is compiled for each shape that it sees
+    config.evaluation.pair = {"multiple": 8, "scale": 4, "bucket": 128}
     config.optimisers.gen.rate.peak = 0.01
     config.optimisers.gen.rate.steps = config.train.steps = 30_000
     config.train.log_every = 100

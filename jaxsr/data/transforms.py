@@ -245,13 +245,16 @@ def eval_pair(
     return out
 
 
-def segmentation_pair(sample: Sample, *, scale: int, multiple: int) -> Arrays:
+def segmentation_pair(sample: Sample, *, scale: int, multiple: int, bucket: int = 1) -> Arrays:
     """What the segmenter sees of one image in evaluation, and its classes.
 
     Args:
         sample: of `load`, with `label`.
         scale: of the degradation: reduced and enlarged by it, neither rounded nor clipped.
         multiple: the largest top-left part of these multiples is kept; a multiple of scale.
+        bucket: pixels; what is seen is continued by reflection below and at the right to multiples
+            of it, without a class there: a set of many sizes has few shapes, each of which is
+            compiled.
     Returns:
         `lq` float32 [H, W, 3], `label` uint8 [H, W], 255 where there is no class.
     Raises:
@@ -262,7 +265,10 @@ def segmentation_pair(sample: Sample, *, scale: int, multiple: int) -> Arrays:
     if "label" not in made:
         raise UserError(f"{sample['name']} has no label map: the segmenter needs one.")
     seen = imresize(made["lq"].astype(np.float64), scale, border="mirror", round_passes=False)
-    return {"lq": seen.astype(np.float32), "label": made["label"].astype(np.uint8)}
+    missing = [(0, -n % bucket) for n in made["label"].shape]
+    lq = np.pad(seen.astype(np.float32), [*missing, (0, 0)], mode="symmetric")
+    label = np.pad(made["label"].astype(np.uint8), missing, constant_values=VOID)
+    return {"lq": lq, "label": label}
 
 
 def _unit(image: np.ndarray) -> np.ndarray:

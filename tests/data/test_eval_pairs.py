@@ -86,3 +86,17 @@ def test_segmentation_pair_sees_what_the_segmenter_sees():
     np.testing.assert_array_equal(out["label"], modcrop(sample["label"], 8))
     with pytest.raises(UserError, match="no label map"):
         segmentation_pair(make_sample(45, 70), scale=4, multiple=8)
+
+
+def test_segmentation_pairs_of_a_bucket_have_few_shapes_and_no_class_in_what_is_added():
+    for h, w in ((45, 75), (50, 80), (64, 96)):
+        sample = make_sample(h, w, label=labels(h, w))
+        bare = segmentation_pair(sample, scale=4, multiple=8)
+        out = segmentation_pair(sample, scale=4, multiple=8, bucket=32)
+        rows, columns = bare["label"].shape
+        assert out["lq"].shape == (64, 96, 3) and out["label"].shape == (64, 96)
+        for name in ("lq", "label"):
+            np.testing.assert_array_equal(out[name][:rows, :columns], bare[name])
+        assert (out["label"][rows:] == 255).all() and (out["label"][:, columns:] == 255).all()
+        for row in range(rows, 64):
+            np.testing.assert_array_equal(out["lq"][row, :columns], bare["lq"][2 * rows - 1 - row])
