@@ -17,6 +17,7 @@ from jaxsr.build_method import bind, network_module, weights
 from jaxsr.data import distortions, pairs, pipeline, prepared, records, scenes, sources, transforms
 from jaxsr.data.levels import BANDS
 from jaxsr.data.maps import cut_to_prior
+from jaxsr.devices import placement
 from jaxsr.inference.prior import prior_maps
 from jaxsr.interchange.convert import check_shapes
 from jaxsr.models.blocks import convolving
@@ -25,7 +26,7 @@ from jaxsr.outdoor import DISCRIMINATOR
 from jaxsr.outdoor import NAMES as CLASSES
 from jaxsr.sections import call, nearest, pick, rest
 from jaxsr.seeds import several
-from jaxsr.train import Experiment, Loop, placement
+from jaxsr.train import Experiment, Loop
 from jaxsr.types import Algorithm, UserError
 
 SOURCES = {

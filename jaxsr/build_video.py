@@ -16,11 +16,12 @@ from jaxsr.build_method import DTYPES, FEATURE, features, network, network_modul
 from jaxsr.build_method import weights as read_weights
 from jaxsr.data import clips
 from jaxsr.data.sources import fetch, load, photographs
+from jaxsr.devices import placement
 from jaxsr.losses import perceptual, pixel
 from jaxsr.metrics.warping import Pair, pairs
 from jaxsr.models.video_unet import SCALES
 from jaxsr.sections import call, check, pick, rest
-from jaxsr.train import Experiment, Loop, placement
+from jaxsr.train import Experiment, Loop
 from jaxsr.types import Algorithm, Tree, UserError
 
 REQUIRED = ("clip", "flicker", "flow", "losses", "schedule", "slide")

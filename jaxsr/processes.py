@@ -62,14 +62,3 @@ def any_of(value: bool) -> bool:
     if jax.process_count() == 1:
         return value
     return bool(np.any(multihost_utils.process_allgather(np.array(value))))
-
-
-def here(tree: Any) -> Any:
-    """What this process holds of arrays that every device has, on its first device."""
-    device = jax.local_devices()[0]
-
-    def own(array: jax.Array) -> jax.Array:
-        held = next(s.data for s in array.addressable_shards if s.device == device)
-        return held
-
-    return jax.tree.map(own, tree)

@@ -11,10 +11,11 @@ import numpy as np
 
 from jaxsr import evaluate, logs
 from jaxsr.algorithms import wrap
+from jaxsr.devices import Placement, placement
 from jaxsr.sections import pick
 from jaxsr.sheets import plot
 from jaxsr.state import State
-from jaxsr.train import Experiment, Placement, placement
+from jaxsr.train import Experiment
 from jaxsr.types import Batch, Tree, UserError
 
 Row = dict[str, Any]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from clu import parameter_overview
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxsr import checkpoint, logs, memory, processes
+from jaxsr import checkpoint, devices, logs, memory, processes
+from jaxsr.devices import Placement
 from jaxsr.state import State, step_key, stream
 from jaxsr.types import Algorithm, Batch, Tree, UserError
 
@@ -48,26 +48,6 @@ class Loop(NamedTuple):
     best_mode: str
 
 
-class Placement(NamedTuple):
-    """Where arrays live: a batch, and everything else, which every device has."""
-
-    batch: NamedSharding
-    everywhere: NamedSharding
-
-
-def placement(*, seeds: int, split: bool) -> Placement:
-    """A mesh of all devices with the axes `seed`, of that length, and `data`.
-
-    split: whether the rows of a batch are shared out over `data`; else every device has all of them
-    Auto axes: pixel shuffle reshapes, which Explicit axes refuse.
-    """
-    mesh = jax.make_mesh(
-        (seeds, jax.device_count() // seeds), ("seed", "data"), axis_types=(AxisType.Auto,) * 2
-    )
-    rows = PartitionSpec("data") if split else PartitionSpec()
-    return Placement(NamedSharding(mesh, rows), NamedSharding(mesh, PartitionSpec()))
-
-
 class Experiment(NamedTuple):
     """What `build` makes of a config, and all that the loop knows.
 
@@ -98,34 +78,9 @@ class Experiment(NamedTuple):
     config: Mapping[str, Any]
 
 
-def share(place: Placement) -> tuple[int, int]:
-    """(index, count): which of how many equal parts of a batch the devices of this process hold."""
-    length = place.batch.mesh.size  # a number of rows that every split divides
-    held = place.batch.addressable_devices_indices_map((length,)).values()
-    ranges = {rows.indices(length)[:2] for (rows,) in held}
-    size = sum(stop - start for start, stop in ranges)
-    return min(start for start, _ in ranges) // size, length // size
-
-
 def batches(experiment: Experiment, start: int) -> Any:
     """The host batches of an experiment from a step on; to be closed."""
-    return experiment.batches(experiment.seed, start, share(experiment.place))
-
-
-def put(batch: Batch, place: Placement) -> dict[str, jax.Array]:
-    """This process's part of a batch on the devices; UserError where it cannot be split evenly."""
-    parts = place.batch.mesh.shape["data"] if place.batch.spec else 1
-    _, count = share(place)
-    for name, array in batch.items():
-        if array.shape[0] * count % parts:
-            raise UserError(
-                f"a batch of {array.shape[0] * count} ({name}) cannot be split over {parts} devices: "
-                "make config.data.batch a multiple of their number."
-            )
-    return {
-        name: jax.make_array_from_process_local_data(place.batch, array)
-        for name, array in batch.items()
-    }
+    return experiment.batches(experiment.seed, start, devices.share(experiment.place))
 
 
 def evaluate(experiment: Experiment, workdir: Path) -> None:
@@ -148,7 +103,9 @@ def evaluate(experiment: Experiment, workdir: Path) -> None:
     if processes.is_first():
         step = int(held[0].step)
         logs.say(f"evaluating step {step}")
-        experiment.evaluate(predictor(experiment, held[0]), step, workdir / "evaluation")
+        frozen = jax.device_put(experiment.frozen, jax.local_devices()[0])
+        predict = predictor(experiment, held[0], frozen)
+        experiment.evaluate(predict, step, workdir / "evaluation")
         logs.say(experiment.report(workdir))
 
 
@@ -203,7 +160,7 @@ def shapes(experiment: Experiment) -> tuple[State, Callable[[], State]]:
     """The abstract state of an experiment, placed, and a function that makes the fresh one under jit."""
     place = experiment.place
     with contextlib.closing(batches(experiment, 0)) as held:
-        batch = put(next(held), place)
+        batch = devices.put(next(held), place)
     key = stream(step_key(experiment.seed, 0), "init")
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place.everywhere),
@@ -238,7 +195,7 @@ def take_steps(run: Run, state: State) -> State:
     clock = time.monotonic()
     with contextlib.closing(batches(experiment, first)) as held, stop_requested() as signals:
         for done in range(first + 1, loop.steps + 1):
-            batch = put(next(held), place)
+            batch = devices.put(next(held), place)
             key = step_key(experiment.seed, done - 1)
             state, metrics = step(key, state, batch, run.frozen)
             pending.append((done, metrics))
@@ -322,15 +279,14 @@ def collect(pending: list[tuple[int, Any]], run: Run) -> dict[str, float]:
     return {name: float(np.mean([metrics[name] for metrics in held])) for name in held[0]}
 
 
-def predictor(experiment: Experiment, state: State) -> Callable[[Batch], Tree]:
+def predictor(experiment: Experiment, state: State, frozen: Tree) -> Callable[[Batch], Tree]:
     """`predict` of a state as a function from a host batch to host arrays, jitted once per shape.
 
     It runs on one device, so that one of several processes can evaluate by itself.
     """
     jitted = jax.jit(experiment.algorithm.predict)
     key = stream(step_key(experiment.seed, int(state.step)), "predict")
-    state = processes.here(state)
-    frozen = jax.device_put(experiment.frozen, jax.local_devices()[0])
+    state, frozen = devices.here((state, frozen))
 
     def predict(batch: Batch) -> Tree:
         return jax.device_get(jitted(key, state, dict(batch), frozen))
@@ -343,7 +299,7 @@ def visit(run: Run, state: State) -> None:
     experiment, loop, step = run.experiment, run.experiment.loop, int(state.step)
     value = math.nan
     if run.log:
-        predict = predictor(experiment, state)
+        predict = predictor(experiment, state, run.frozen)
         means, sheet = experiment.evaluate(predict, step, run.workdir / "evaluation")
         logs.scalars(run.log, step, {f"evaluation/{name}": value for name, value in means.items()})
         logs.picture(run.log, step, "evaluation", sheet)

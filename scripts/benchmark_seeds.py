@@ -22,7 +22,7 @@ from typing import Any
 import jax
 from benchmark_report import machine
 
-from jaxsr import build, train
+from jaxsr import build, devices, train
 from jaxsr.checkpoint import write_text
 from jaxsr.state import step_key
 from jaxsr.terminal import whole
@@ -63,7 +63,7 @@ def experiment(name: str, preset: str, count: int, placement: str) -> Experiment
 def stepping(made: Experiment) -> Callable[[], None]:
     """A function that takes one step of an experiment and waits for it; compiled already."""
     with contextlib.closing(train.batches(made, 0)) as batches:
-        batch = train.put(next(batches), made.place)
+        batch = devices.put(next(batches), made.place)
     held = [train.shapes(made)[1]()]
     frozen = jax.device_put(made.frozen, made.place.everywhere)
     step = jax.jit(

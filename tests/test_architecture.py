@@ -47,8 +47,11 @@ ALLOWED = {
         "types", "data", "checkpoint", "evaluate", "protocols", "reported", "sheets", "benchmarks"
     },
     "processes": {"types"},
-    "train": {"types", "state", "checkpoint", "logs", "memory", "processes", "evaluate", "inference"},
-    "seeds": {"types", "state", "algorithms", "evaluate", "logs", "sections", "sheets", "train"},
+    "devices": {"types"},
+    "train": {
+        "types", "state", "checkpoint", "logs", "memory", "devices", "processes", "evaluate", "inference"
+    },
+    "seeds": {"types", "state", "algorithms", "devices", "evaluate", "logs", "sections", "sheets", "train"},
 }  # fmt: skip
 ALLOWED["build_method"] = set(ALLOWED) | LEAVES
 ALLOWED["build_metrics"] = set(ALLOWED) | LEAVES

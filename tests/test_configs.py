@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxsr import build, train
+from jaxsr import build, devices, train
 from jaxsr.data.tables import read_names
 from jaxsr.state import step_key
 from jaxsr.types import UserError
@@ -123,7 +123,7 @@ def test_conditions_of_sftnet_differ_in_the_generator_alone(root, preset):
     made = build.experiment(get_config(root, "sftnet", f"tiny,{preset}"))
     place = made.place
     with contextlib.closing(train.batches(made, 0)) as batches:
-        batch = train.put(next(batches), place)
+        batch = devices.put(next(batches), place)
     state = train.shapes(made)[1]()
     before = jax.device_get(state.params["gen"])
     state, metrics = jax.jit(made.algorithm.step)(step_key(0, 0), state, batch, made.frozen)
@@ -149,7 +149,7 @@ def test_variants_of_the_agents_take_a_step(root, name, preset, metric):
     made = build.experiment(get_config(root, name, f"tiny,{preset}"))
     place = made.place
     with contextlib.closing(train.batches(made, 0)) as batches:
-        batch = train.put(next(batches), place)
+        batch = devices.put(next(batches), place)
     state = train.shapes(made)[1]()
     _, metrics = jax.jit(made.algorithm.step)(step_key(0, 0), state, batch, made.frozen)
     assert all(np.isfinite(value) for value in metrics.values())
@@ -174,7 +174,7 @@ def test_lowered_program_carries_no_weights(root, name, tmp_path):
     place = made.place
     state, _ = train.shapes(made)
     batches = train.batches(made, 0)
-    batch = train.put(next(batches), place)
+    batch = devices.put(next(batches), place)
     batches.close()
     lowered = jax.jit(made.algorithm.step).lower(step_key(0, 0), state, batch, made.frozen)
     assert len(lowered.as_text()) < TEXT_LIMIT

@@ -11,7 +11,7 @@ import pytest
 from reference.random_trees import random_like, shapes_of
 from safetensors.numpy import save_file
 
-from jaxsr import build, build_method, build_restorer, train
+from jaxsr import build, build_method, build_restorer, devices, train
 from jaxsr.data.images import read_image, write_png
 from jaxsr.interchange import convert
 from jaxsr.sections import rest
@@ -61,7 +61,7 @@ def begun(root, data):
     made = build.experiment(shrunken(root, data))
     place = made.place
     with contextlib.closing(train.batches(made, 0)) as batches:
-        batch = train.put(next(batches), place)
+        batch = devices.put(next(batches), place)
     return train.shapes(made)[1](), jax.jit(made.algorithm.step), batch
 
 

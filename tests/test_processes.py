@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_train import arrays
 
-from jaxsr import processes, train
+from jaxsr import devices, processes
 from jaxsr.main import deterministic
 from jaxsr.types import UserError
 
@@ -91,10 +91,10 @@ def test_mistakes_are_one_sentence():
 def test_one_process_agrees_with_itself():
     assert processes.is_first() and processes.told(2.5) == 2.5
     assert processes.any_of(True) and not processes.any_of(False)
-    place = train.placement(seeds=1, split=True)
-    assert train.share(place) == (0, 1)
+    place = devices.placement(seeds=1, split=True)
+    assert devices.share(place) == (0, 1)
     tree = {"a": jax.device_put(np.arange(3.0), place.everywhere)}
-    np.testing.assert_array_equal(processes.here(tree)["a"], np.arange(3.0))
+    np.testing.assert_array_equal(devices.here(tree)["a"], np.arange(3.0))
 
 
 def test_deterministic_surroundings_keep_what_is_set():

@@ -169,9 +169,9 @@ def test_a_folder_without_checkpoints_is_named(tmp_path):
 FOUR = """
 import sys
 sys.path[:0] = sys.argv[1:3]
-import jax, jaxsr.train, test_save_weights as own
+import jax, jaxsr.devices, test_save_weights as own
 from pathlib import Path
-place = jaxsr.train.placement(seeds=1, split=True)
+place = jaxsr.devices.placement(seeds=1, split=True)
 assert place.everywhere.mesh.size == 4
 held = own.checkpoint.save
 own.checkpoint.save = lambda to, state, notes: held(

@@ -9,7 +9,7 @@ import pytest
 from test_configs import get_config
 from test_train import arrays
 
-from jaxsr import build, checkpoint, train
+from jaxsr import build, checkpoint, devices, train
 from jaxsr.algorithms import wrap
 from jaxsr.build_method import weights
 from jaxsr.seeds import placing
@@ -95,7 +95,7 @@ def test_every_algorithm_takes_several_seeds(root, name):
     states = []
     for each in (made, alone):
         batches = train.batches(each, 0)
-        batch = train.put(next(batches), each.place)
+        batch = devices.put(next(batches), each.place)
         batches.close()
         state = train.shapes(each)[1]()
         states.append(

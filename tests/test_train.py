@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsr import build, checkpoint, train
+from jaxsr import build, checkpoint, devices, train
 from jaxsr.types import UserError
 
 CONFIG = "configs/sftnet.py:tiny"
@@ -134,8 +134,8 @@ def test_four_devices_agree_with_one(whole, tmp_path, root):
     """The batch of 4 split over 4 virtual devices."""
     extra = ("--config.data.batch=4", "--config.train.steps=6")
     one, four = tmp_path / "one", tmp_path / "four"
-    for workdir, devices in ((one, 1), (four, 4)):
-        done = run(root, workdir, *extra, devices=devices)
+    for workdir, count in ((one, 1), (four, 4)):
+        done = run(root, workdir, *extra, devices=count)
         assert done.returncode == 0, done.stderr
     a, b = arrays(one), arrays(four)
     # the sums of a mean over 4 parts have another order; seen: 3e-6 after 6 steps of Adam
@@ -205,7 +205,7 @@ def test_bfloat16_compute_keeps_float32_parameters_and_learns(root, tmp_path):
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
     full = experiment(root, steps=2)
     place = made.place
-    batch = train.put(next(train.batches(made, 0)), place)
+    batch = devices.put(next(train.batches(made, 0)), place)
     key = jax.random.key(0)
     a, b = (m.algorithm.predict(key, state, batch, {}) for m in (made, full))
     assert a.dtype == jnp.float32

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from reference.random_trees import random_like
 
-from jaxsr import build, train
+from jaxsr import build, devices, train
 from jaxsr.algorithms import wrap
 from jaxsr.models.blocks import TransposedConv, convolution, convolving
 from jaxsr.ops.convolution import conv_with_own_gradients, everywhere
@@ -44,7 +44,7 @@ def start(made):
 def test_a_whole_step_is_that_of_xlas_rule(root, name, changes):
     ours, theirs = (experiment(root, name, kind, **changes) for kind in ("products", "xla"))
     with contextlib.closing(train.batches(ours, 0)) as batches:
-        batch = train.put(next(batches), ours.place)
+        batch = devices.put(next(batches), ours.place)
     given = step_key(0, 0), start(ours), batch, ours.frozen
     made = [jax.jit(each.algorithm.step).lower(*given) for each in (ours, theirs)]
     assert made[0].as_text() != made[1].as_text(), "the rule was not used"

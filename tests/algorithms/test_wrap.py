@@ -10,9 +10,9 @@ from algorithms import toys
 from jaxsr.algorithms import wrap
 from jaxsr.algorithms.supervised import supervised
 from jaxsr.degradations.bicubic import bicubic
+from jaxsr.devices import placement
 from jaxsr.losses.pixel import l2
 from jaxsr.state import step_key, stream
-from jaxsr.train import placement
 
 KEY = step_key(0, 0)
 
