@@ -38,7 +38,9 @@ def start(made):
     [
         ("sftnet_psnr", {}),
         pytest.param("sftnet", {"optimisers.gen.freeze": 0}, marks=pytest.mark.slow),
-        pytest.param("rl_restore_joint", {"data.batch": 2}, marks=pytest.mark.slow),
+        pytest.param(
+            "rl_restore_joint", {"environment.steps": 1, "data.batch": 2}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_whole_step_is_that_of_xlas_rule(root, name, changes):
