@@ -90,9 +90,8 @@ def experiment(config: ml_collections.ConfigDict) -> Experiment:
     own = family in (build_prior, build_video)
     made = family.experiment(plain) if own else from_images(family, plain)
     made = made._replace(algorithm=differentiated(made.algorithm, plain["weight_gradient"]))
-    if (
-        family is build_prior or not plain["seeds"]
-    ):  # the runs of deep priors are images × seeds already
+    # the runs of deep priors are images × seeds already
+    if family is build_prior or not plain["seeds"]:
         return made
     return several(made, plain["seeds"], plain["placement"])
 
