@@ -24,6 +24,15 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # several processes share a GPU, where there is one
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+import jax  # noqa: E402  after what it reads
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_one_file():
+    """Compiled programs are let go at the end of a file: all of them would take gigabytes."""
+    yield
+    jax.clear_caches()
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -70,17 +70,19 @@ def test_mistakes_are_one_sentence(root, changes, said):
 def test_the_order_of_frames_follows_the_step_alone():
     clip = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((3, 66, 100, 3), np.uint8)
     order = build_video.ordered(given=clip, processed=clip + 10, epochs=5, coarse=True, first=1)
-    seen = list(itertools.islice(order(0), 15))
+    seen = list(itertools.islice(order(7, 0, (0, 1)), 15))
     places = [int(batch["frame"][0, 0, 0, 0]) for batch in seen]
     assert places == [0, 0, 0] + 4 * [0, 1, 2]
     shapes = [batch["frame"].shape for batch in seen]
     assert shapes == 9 * [(1, 32, 48, 3)] + 6 * [(1, 64, 96, 3)]  # ⌊4·6/5⌋ - 1 = 3 epochs at half
     assert all((b["processed"] - b["frame"] == 10).all() for b in seen)
-    later = next(order(10))
+    later = next(order(9, 10, (0, 2)))
     np.testing.assert_array_equal(later["frame"], seen[10]["frame"])
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     half = next(
-        build_video.ordered(given=pixels, processed=pixels, epochs=9, coarse=True, first=0)(1)
+        build_video.ordered(given=pixels, processed=pixels, epochs=9, coarse=True, first=0)(
+            0, 1, (0, 1)
+        )
     )
     np.testing.assert_array_equal(half["frame"][0], pixels[1, ::2, ::2])
 

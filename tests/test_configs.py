@@ -109,7 +109,12 @@ def test_one_tool_alone_is_trained_by_the_same_config(root, tmp_path):
         build.experiment(config)
 
 
-@pytest.mark.parametrize("preset", ["film", "concat", "compositional", "compositional_joined"])
+SLOW = ("concat", "compositional_joined")
+
+
+@pytest.mark.parametrize(
+    "preset", ["film", "compositional", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
+)
 def test_conditions_of_sftnet_differ_in_the_generator_alone(root, preset):
     ours, theirs = (
         get_config(root, "sftnet", p).to_dict() for p in (f"shipped,{preset}", "shipped")

@@ -91,7 +91,7 @@ def test_what_is_wrong_is_one_sentence(script, given, tmp_path, capsys):
         (["--parent", given[1]], "takes a prior itself: name one without"),
         (
             ["--prior", "pretrained:sftnet_psnr"],
-            "not the segmenter (outdoor_scene_seg or prior_net)",
+            "not a segmenter (outdoor_scene_seg or prior_net)",
         ),
         (["--images", "astronout"], "did you mean 'astronaut'"),
         (["--lpips", "a", "b", "c"], "a file, or those of the trunk and of the heads"),

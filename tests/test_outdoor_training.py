@@ -147,7 +147,7 @@ def test_segmenters_of_other_classes_are_no_prior(tmp_path):
     variables = random_like(shapes_of(module, np.zeros((1, 8, 8, 3))), seed=0)
     layout = convert.of_network("outdoor_scene_seg", section, variables)
     save_file(convert.to_theirs(layout, section, variables), tmp_path / "three.safetensors")
-    with pytest.raises(UserError, match="3 classes, and SFT-Net takes the 8 outdoor ones"):
+    with pytest.raises(UserError, match="3 classes, prior maps have 8"):
         build_restorer.prior_function(str(tmp_path / "three.safetensors"))
 
 

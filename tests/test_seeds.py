@@ -84,8 +84,11 @@ def test_the_weights_of_one_seed_are_named_by_it(both):
         weights(f"{workdir}:8")
 
 
+SLOW = ("sftnet", "rl_restore_dqn", "rl_restore_joint")
+
+
 @pytest.mark.parametrize(
-    "name", ["sftnet", "rl_restore_a2c", "rl_restore_dqn", "rl_restore_joint", "dvp"]
+    "name", ["rl_restore_a2c", "dvp", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
 )
 def test_every_algorithm_takes_several_seeds(root, name):
     """A step of two seeds, against the step of the second alone."""
@@ -109,7 +112,9 @@ def test_every_algorithm_takes_several_seeds(root, name):
 def test_mistakes_are_one_sentence(root):
     with pytest.raises(UserError, match=r"config.seeds \(3, 3\) has a seed twice"):
         experiment(root, "sftnet_psnr", seeds=(3, 3))
-    with pytest.raises(UserError, match="config.placement is 'spread'"):
+    with pytest.raises(
+        UserError, match="config.placement = 'spread': it must be one of auto, mapped, sharded"
+    ):
         experiment(root, "sftnet_psnr", seeds=SEEDS, placement="spread")
     with pytest.raises(
         UserError, match="2 runs of several sizes cannot be split .* take 'unrolled'"
