@@ -16,8 +16,8 @@ Obtained with `bsds500` and the shipped tools, three seeds, 9 minutes on one idl
 (mild), +3.91 ± 0.05 (moderate) and +4.23 ± 0.08 dB (severe) on 72 held-out patches, +3.68 ± 0.05 in all, by
 the best of ten evaluations on them (by the last: +3.70, +3.51 and +3.61). The best constant chain, 6-6-12,
 has +2.78, +3.75, +4.44 and +3.50; the greedy oracle +4.07; the best chain of each patch +4.22.
-On all 64 patches of each set: +3.33 ± 0.09, +4.27 ± 0.06 and +4.92 ± 0.03 dB, where the best constant chain of
-each has +2.88, +3.94 and +4.77 (scripts/compare_policies.py --count 64).
+On all 64 patches of each set (--count 64) +3.33 ± 0.09, +4.27 ± 0.06 and +4.89 ± 0.07 dB, where the best
+constant chain of each has +2.88, +3.94 and +4.77.
 Without the stop action (`no_stop`, one seed) +3.62, the last +3.52; the agents that may stop never do.
 
 Differences from the paper
