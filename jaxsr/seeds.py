@@ -87,8 +87,8 @@ def placing(name: str, count: int, *, alike: bool, split: bool) -> tuple[wrap.Pl
     mapped:   all at once by vmap: convolutions become grouped ones
     auto:     sharded where that makes several groups, else unrolled
     split:    whether the batch of a run is split over devices
-    Measured on two CPU cores: 4 seeds of the bare denoising net on 64×64 pixels 0.040 s a step unrolled, 0.069
-    mapped; 2 seeds of the bare configs/sftnet_psnr.py 1.44 s and 6.37, one alone 0.89.
+    Measured on two CPU cores: 4 seeds of the bare denoising net on 64×64 pixels 0.040 s a step unrolled,
+    0.069 mapped; 2 seeds of the bare configs/sftnet_psnr.py 1.44 s and 6.37, one alone 0.89.
     Raises UserError for another name, and for runs that cannot be placed so.
     """
     devices = jax.device_count()
