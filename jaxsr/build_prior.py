@@ -18,7 +18,7 @@ from jaxsr.losses import perceptual
 from jaxsr.losses.activation import activation
 from jaxsr.losses.tv import power_variation
 from jaxsr.sections import call, pick, rest
-from jaxsr.seeds import distinct, placing
+from jaxsr.seeds import distinct, part_of, placing
 from jaxsr.state import State
 from jaxsr.train import Experiment, Loop
 from jaxsr.types import Algorithm, Batch, Tree, UserError
@@ -36,7 +36,12 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     operator, factor = scene.operator_of(config["task"])
     observations = scene.observed(config, operator)
     seeds = distinct(config["seeds"] or [config["seed"]])
-    members = [member(name, seed) for name in observations for seed in seeds]
+    # the batch has «image/key», the same for every seed
+    members = [
+        wrap.Member(f"{name}_{seed}", seed, part_of(name))
+        for name in observations
+        for seed in seeds
+    ]
     alike = len({each["lq"].shape for each in observations.values()}) == 1
     placed, place = placing(config["placement"], len(members), alike=alike, split=False)
     single, frozen = method(config, operator, factor)
@@ -126,16 +131,6 @@ def watching(config: Mapping[str, Any], operator: scene.Operator) -> dict[str, s
         function, elsewhere, given = pick(kinds, name, "watches")
         made[name] = call(function, rest(section, *elsewhere), f"watches.{name}", **given)
     return made
-
-
-def member(name: str, seed: int) -> wrap.Member:
-    """The run of one image with one seed; the batch has «image/key»."""
-    start = f"{name}/"
-
-    def part(batch: Batch) -> Batch:
-        return {k.removeprefix(start): v for k, v in batch.items() if k.startswith(start)}
-
-    return wrap.Member(f"{name}_{seed}", seed, part)
 
 
 def terms(

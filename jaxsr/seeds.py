@@ -157,7 +157,6 @@ def curves(series: logs.Series, seeds: Sequence[str], scores: Sequence[str]) -> 
     """
     losses = [name for name in ("loss", "loss/gen", "loss/disc") if f"{seeds[0]}/{name}" in series]
     panels = [("", name) for name in losses] + [("evaluation/", name) for name in scores]
-
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
 

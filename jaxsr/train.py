@@ -128,6 +128,7 @@ def train(experiment: Experiment, workdir: Path) -> State:
     """
     if processes.is_first():
         checkpoint.check_config(workdir, experiment.config)
+    processes.any_of(False)  # nobody makes folders before that: without a config they look foreign
     with contextlib.ExitStack() as stack:
         latest = checkpoint.manager(workdir / "checkpoints", keep=experiment.loop.keep)
         stack.callback(latest.close)

@@ -49,7 +49,7 @@ def pair(root, workdir, *extra):
 
 
 def test_two_processes_of_two_devices_are_one_of_four_and_any_number_goes_on(root, tmp_path):
-    """The sums over devices have another order; seen after four steps of Adam: 2e-7."""
+    """The sums over devices have another order: some roundings in four steps of Adam."""
     one, two = tmp_path / "one", tmp_path / "two"
     finished(started(root, one, "--config.train.steps=4", devices=4))
     said = pair(root, two, "--config.train.steps=2")
