@@ -4,9 +4,9 @@
     python scripts/compare_priors.py --runs runs/denoise --out priors
 
 Needs torch. The PyTorch build is the independent one of tests/reference, with PyTorch's own start and draws,
-so that results agree as two seeds do, not to the bit. The runs are of an hourglass whose code is noise, a
-grid or a guide, and whose only loss is the data term. Writes priors.csv (each image, seed and build),
-priors.md (mean ± deviation over seeds) and priors.png.
+so that results agree as two seeds do, not to the bit. It repeats runs of the hourglass, and of the ResNet and
+the U-Net of figure 8, whose code is noise, a grid or a guide and whose only loss is the data term. Writes
+priors.csv (each image, seed and build), priors.md (mean ± deviation over seeds) and priors.png.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from jaxsr.terminal import ended
 from jaxsr.types import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
+REPEATED = ("skip_net", "prior_resnet", "prior_unet")
 KINDS = {"last": "image", "average": "average"}
 Row = dict[str, Any]
 
@@ -53,14 +54,12 @@ def config_of(run: Path) -> dict[str, Any]:
     config = json.loads(path.read_text(encoding="utf-8"))
     if config.get("algorithm") != "deep_prior":
         raise UserError(f"{run} is a run of {config.get('algorithm')}: name runs of deep_prior.")
-    gen, losses = (
-        config["networks"]["gen"]["name"],
-        [each["name"] for each in config["losses"].values()],
-    )
-    if gen != "skip_net" or losses != ["observed"] or config["task"]["name"] == "composed":
+    gen = config["networks"]["gen"]["name"]
+    losses = [each["name"] for each in config["losses"].values()]
+    if gen not in REPEATED or losses != ["observed"] or config["task"]["name"] == "composed":
         raise UserError(
-            f"{run} fits {gen} with the losses {', '.join(losses)}: PyTorch repeats skip_net with the data "
-            "term alone, of tasks that are not composed."
+            f"{run} fits {gen} with the losses {', '.join(losses)}: PyTorch repeats {', '.join(REPEATED)} "
+            "with the data term alone, of tasks that are not composed."
         )
     return config
 

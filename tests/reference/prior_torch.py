@@ -1,6 +1,6 @@
-"""An independent PyTorch build of Deep Image Prior's hourglass, and of its fit, with PyTorch's own start.
+"""An independent PyTorch build of Deep Image Prior's networks, and of its fit, with PyTorch's own start.
 
-Written from the table of the network and the description of the loop alone. Sections are those of our
+Written from the tables of the networks and the description of the loop alone. Sections are those of our
 configs; modules are named as our parameters, so that `load` can give both the same weights.
 """
 
@@ -86,6 +86,76 @@ class Skip(nn.Module):
         return torch.sigmoid(x) if self.section["sigmoid"] else x
 
 
+class ResNet(nn.Module):
+    """The residual network of a section named prior_resnet."""
+
+    def __init__(self, section: Mapping[str, Any], channels: int):
+        super().__init__()
+        wide, self.blocks = section["features"], section["blocks"]
+        self.head = nn.Conv2d(channels, wide, 3, padding=1, padding_mode="reflect")
+        for n in range(1, self.blocks + 1):
+            for half in (1, 2):
+                plain = nn.Conv2d(wide, wide, 3, padding=1, bias=False)
+                self.add_module(f"block{n}_conv{half}", plain)
+                self.add_module(f"block{n}_norm{half}", nn.BatchNorm2d(wide))
+        self.tail = nn.Conv2d(wide, wide, 3, padding=1)
+        self.tail_norm = nn.BatchNorm2d(wide)
+        self.output = nn.Conv2d(wide, section["outputs"], 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x):
+        x = F.leaky_relu(self.head(x), 0.2)
+        for n in range(1, self.blocks + 1):
+            conv1, norm1, conv2, norm2 = (
+                getattr(self, f"block{n}_{part}{half}")
+                for half in (1, 2)
+                for part in ("conv", "norm")
+            )
+            x = x + norm2(conv2(F.leaky_relu(norm1(conv1(x)), 0.2)))
+        return torch.sigmoid(self.output(self.tail_norm(self.tail(x))))
+
+
+class UNet(nn.Module):
+    """The U-Net of a section named prior_unet: transposed convolutions, plain normalisation."""
+
+    def __init__(self, section: Mapping[str, Any], channels: int):
+        super().__init__()
+        assert section["enlarge"] == "deconv" and not section["scale_and_shift"]
+        widths = [*section["widths"]] + [section["widths"][-1]] * section["deeper"]
+        self.depth, inputs = len(widths) - 1, channels
+        for n, wide in enumerate(widths):
+            self._pair(f"down{n}" if n else "start", inputs, wide)
+            inputs = wide
+        for n in range(self.depth, 0, -1):
+            wide = widths[n - 1]
+            self.add_module(f"up{n}_enlarge", nn.ConvTranspose2d(inputs, wide, 4, 2, 1))
+            self._pair(f"up{n}", 2 * wide, wide)
+            inputs = wide
+        self.output = nn.Conv2d(inputs, section["outputs"], 1)
+
+    def _pair(self, name, inputs, features):
+        self.add_module(f"{name}_conv1", nn.Conv2d(inputs, features, 3, padding=1))
+        self.add_module(f"{name}_conv2", nn.Conv2d(features, features, 3, padding=1))
+
+    def forward(self, x):
+        def twice(x, name, normalise):
+            for half in (1, 2):
+                x = getattr(self, f"{name}_conv{half}")(x)
+                x = F.relu(F.instance_norm(x) if normalise else x)
+            return x
+
+        seen = [twice(x, "start", True)]
+        for n in range(1, self.depth + 1):
+            seen.append(twice(F.max_pool2d(seen[-1], 2), f"down{n}", True))
+        x = seen.pop()
+        for n in range(self.depth, 0, -1):
+            x = getattr(self, f"up{n}_enlarge")(x)
+            x = twice(torch.cat([x, middle(seen.pop(), x.shape[2:])], 1), f"up{n}", False)
+        return torch.sigmoid(self.output(x))
+
+
+NETWORKS = {"skip_net": Skip, "prior_resnet": ResNet, "prior_unet": UNet}
+
+
 def middle(x, size):
     top, left = ((n - m) // 2 for n, m in zip(x.shape[2:], size))
     return x[:, :, top : top + size[0], left : left + size[1]]
@@ -101,6 +171,8 @@ def load(module: nn.Module, tree: Mapping[str, Any]) -> nn.Module:
                 held = held[key]
             if "kernel" in held and last == "weight":
                 value = np.transpose(np.array(held["kernel"]), (3, 2, 0, 1))
+                if path[-1].endswith("_enlarge"):  # transposed: [I,O,h,w], and ours is flipped
+                    value = np.swapaxes(value, 0, 1)[:, :, ::-1, ::-1]
             else:
                 value = np.array(held["scale" if last == "weight" else "bias"])
             assert param.shape == value.shape, name
@@ -152,7 +224,8 @@ def fit(
         z = torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None]
     if code["name"] == "guide":
         z = nchw(seen["guide"])
-    net = Skip(config["networks"]["gen"], z.shape[1])
+    gen = config["networks"]["gen"]
+    net = NETWORKS[gen["name"]](gen, z.shape[1])
     mover = torch.optim.Adam(net.parameters(), lr=config["optimisers"]["gen"]["rate"]["peak"])
     mask = nchw(seen["mask"]) if "mask" in seen else torch.ones(1)
 

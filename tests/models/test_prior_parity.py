@@ -1,4 +1,4 @@
-"""The hourglass beside an independent PyTorch build: outputs, gradients, and a fit."""
+"""Deep Image Prior's networks beside independent PyTorch builds: outputs and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -28,16 +28,25 @@ def section(**changes):
     } | changes  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORMS)
+SECTIONS = {name: section(**changes) for name, changes in FORMS.items()} | {
+    "resnet": {"name": "prior_resnet", "outputs": 3, "blocks": 3, "features": 6},
+    "unet": {
+        "name": "prior_unet", "outputs": 3, "widths": (4, 6, 8), "deeper": True, "scale_and_shift": False,
+        "enlarge": "deconv",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECTIONS)
 def test_outputs_and_gradients_are_those_of_an_independent_build(name):
-    """Differences are of sums in another order: float32, up to 11 normalised layers deep."""
-    held = section(**FORMS[name])
-    size = (24, 40) if any(held["skip"]) else (24, 48)
+    """Differences are of sums in another order: float32, up to 14 layers deep."""
+    held = SECTIONS[name]
+    size = (24, 48) if name == "no skips" else (24, 40)
     x = np.random.default_rng(0).random((*size, 5), np.float32)
     target = np.random.default_rng(1).random((*size, 3), np.float32)
     ours = network_module(held, "gen", dtype=jnp.float32)
     params = jax.jit(ours.init)(jax.random.key(0), x[None])["params"]
-    theirs = other.load(other.Skip(held, 5), params)
+    theirs = other.load(other.NETWORKS[held["name"]](held, 5), params)
 
     def loss(params):
         image = ours.apply({"params": params}, x[None])
@@ -53,6 +62,8 @@ def test_outputs_and_gradients_are_those_of_an_independent_build(name):
             for key in layer.split(".")[:-1]:
                 found = found[key]
             wanted = np.transpose(param.grad.numpy(), (2, 3, 1, 0))
+            if "_enlarge" in layer:
+                wanted = np.swapaxes(wanted, 2, 3)[::-1, ::-1]
             limit = 1e-5 + 1e-3 * np.abs(wanted).max()
             np.testing.assert_allclose(found["kernel"], wanted, atol=limit, err_msg=layer)
 
