@@ -137,6 +137,18 @@ def spread(count: int, shown: int) -> list[int]:
     return [int(place) for place in np.linspace(0, count - 1, shown).round()]
 
 
+def deviation(values: Sequence[float]) -> float:
+    """Standard deviation of what several runs give (n - 1); 0 of a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def over_runs(values: Sequence[float], digits: int = 2) -> str:
+    """«mean ± deviation» of what several runs give; the value of a single one, nothing of none."""
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f}" if len(values) else ""
+    return f"{np.mean(values):.{digits}f} ± {deviation(values):.{digits}f}"
+
+
 def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """{method: {metric: mean over its images}}, in the order of the rows.
 

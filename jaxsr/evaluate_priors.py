@@ -9,7 +9,7 @@ from jaxsr import logs, prior_plots
 from jaxsr.data.images import write_png
 from jaxsr.data.observations import Observation, together
 from jaxsr.disk import in_one_move
-from jaxsr.evaluate import Row, write
+from jaxsr.evaluate import Row, over_runs, write
 from jaxsr.metrics.psnr import psnr
 from jaxsr.protocols import to_uint8
 from jaxsr.sheets import Cell, sheet
@@ -159,8 +159,7 @@ def over_seeds(rows: Sequence[Row], metric: str) -> str:
     """Mean ± deviation over the seeds of the means over images; one seed has no deviation."""
     seeds = dict.fromkeys(each["seed"] for each in rows)
     found = [np.mean([each[metric] for each in rows if each["seed"] == seed]) for seed in seeds]
-    text = f"{np.mean(found):.2f}"
-    return f"{text} ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else text
+    return over_runs(found)
 
 
 def caption(method: str, image: np.ndarray, seen: Observation) -> str:

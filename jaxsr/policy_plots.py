@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxsr.evaluate import deviation
 from jaxsr.evaluate_chains import chain_text
 from jaxsr.inference.all_chains import references
 from jaxsr.sheets import plot
@@ -153,6 +154,6 @@ def _summary(found: Sequence[Row], name: str, severity: str) -> Row:
         "policy": name,
         "runs": 0 if own[0]["run"] == "" else len(own),
         "gain": float(np.mean(gains)),
-        "deviation": float(np.std(gains, ddof=1)) if len(gains) > 1 else 0.0,
+        "deviation": deviation(gains),
         "share": float(np.mean([row["share"] for row in own])),
     }

@@ -23,7 +23,7 @@ import numpy as np
 from jaxsr import build, build_images, build_restorer, checkpoint, logs, plane, train
 from jaxsr.data.images import write_png
 from jaxsr.disk import in_one_move
-from jaxsr.evaluate import spread, to_uint8
+from jaxsr.evaluate import over_runs, spread, to_uint8
 from jaxsr.inference import tiles
 from jaxsr.outdoor import paint
 from jaxsr.sheets import Cell, plot, sheet
@@ -119,22 +119,11 @@ def collected(
     return found
 
 
-def over_seeds(
-    rows: Sequence[Row], method: str, score: str, several: bool
-) -> tuple[float, float, int]:
-    """Mean and deviation (n - 1) over the runs of a method of its mean over images, and their number."""
+def over_seeds(rows: Sequence[Row], method: str, score: str, several: bool) -> str:
+    """Mean ± deviation over the runs of a method of its mean over images; nothing without an image."""
     own = [r for r in rows if r["method"] == method and (r["classes"] > 1 or not several)]
-    means = [
-        float(np.mean([r[score] for r in own if r["run"] == run]))
-        for run in dict.fromkeys(r["run"] for r in own)
-    ]
-    if not means:
-        return float("nan"), 0.0, 0
-    return (
-        float(np.mean(means)),
-        float(np.std(means, ddof=1)) if len(means) > 1 else 0.0,
-        len(means),
-    )
+    runs = dict.fromkeys(r["run"] for r in own)
+    return over_runs([np.mean([r[score] for r in own if r["run"] == run]) for run in runs], 4)
 
 
 def table(
@@ -147,10 +136,8 @@ def table(
     lines = ["| condition | parameters | runs | " + " | ".join(heads) + " | s a step |"]
     lines.append("|---|---:|---:|" + "---:|" * (len(heads) + 1))
     for method in dict.fromkeys(row["method"] for row in rows):
-        cells, runs = [], folders.get(method, ())
-        for score, several in columns:
-            mean, spread_of, count = over_seeds(rows, method, score, several)
-            cells.append(f"{mean:.4f}" + (f" ± {spread_of:.4f}" if count > 1 else ""))
+        runs = folders.get(method, ())
+        cells = [over_seeds(rows, method, score, several) for score, several in columns]
         size = f"{parameters(runs[0]):,}" if runs else ""
         paces = [logs.read(folder)["seconds_per_step"][1] for folder in runs]
         seconds = [np.median(each[1:] or each) for each in paces]  # the first holds the compilation

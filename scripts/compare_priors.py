@@ -6,7 +6,8 @@
 Needs torch. The PyTorch build is the independent one of tests/reference, with PyTorch's own start and draws,
 so that results agree as two seeds do, not to the bit. It repeats runs of the hourglass, and of the ResNet and
 the U-Net of figure 8, whose code is noise, a grid or a guide and whose only loss is the data term. Writes
-priors.csv (each image, seed and build), priors.md (mean ± deviation over seeds) and priors.png.
+priors.csv (each image, seed and build), priors.md (mean ± deviation over seeds), priors.png, and the fits of
+PyTorch: the same command makes those that are missing.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from jaxsr import build_observed, evaluate_priors, logs
 from jaxsr.checkpoint import write_text
 from jaxsr.data.images import read_image, write_png
 from jaxsr.data.observations import Observation
+from jaxsr.disk import in_one_move
+from jaxsr.evaluate import over_runs
 from jaxsr.sheets import Cell, sheet
 from jaxsr.terminal import ended
 from jaxsr.types import UserError
@@ -69,16 +72,33 @@ def theirs(
     config: Mapping[str, Any],
     observations: Mapping[str, Observation],
     factor: int,
+    folder: Path,
 ) -> dict[tuple[str, int, str], np.ndarray]:
-    """{(image, seed, kind): [H,W,c]} of PyTorch."""
-    found = {}
+    """{(image, seed, kind): [H,W,c]} of PyTorch; from `folder` what it made of the same config before."""
+    found, written = {}, json.dumps(config, sort_keys=True)
     for name, seen in observations.items():
         for seed in config["seeds"] or [config["seed"]]:
-            began = time.monotonic()
-            made = other.fit(config, seen, seed=seed, factor=factor)
-            logs.say(f"{name}, seed {seed}: PyTorch took {logs.duration(time.monotonic() - began)}")
+            path = folder / f"{name}_{seed}.npz"
+            made = kept(path, written)
+            if not made:
+                began = time.monotonic()
+                made = other.fit(config, seen, seed=seed, factor=factor)
+                took = logs.duration(time.monotonic() - began)
+                logs.say(f"{name}, seed {seed}: PyTorch took {took}")
+                with in_one_move(path) as part, part.open("wb") as file:
+                    np.savez(file, config=np.array(written), **made)
             found |= {(name, seed, kind): made[key] for kind, key in KINDS.items()}
     return found
+
+
+def kept(path: Path, config: str) -> dict[str, np.ndarray]:
+    """The fit in a file; nothing where there is none, or one of another config."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as held:
+        if str(held["config"]) != config:
+            return {}
+        return {name: held[name] for name in held.files if name != "config"}
 
 
 def ours(
@@ -124,8 +144,7 @@ def table(found: Sequence[Row]) -> str:
                     r[key] for r in found
                     if (r["run"], r["image"], r["kind"], r["build"]) == (run, name, kind, build) and key in r
                 ]  # fmt: skip
-                spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-                cells.append(f"{np.mean(values):.2f}{spread}" if values else "")
+                cells.append(over_runs(values))
             lines.append(f"| {run} | {name} | {kind} | {key} | " + " | ".join(cells) + " |")
     return "\n".join(
         [*lines, "", evaluate_priors.PROTOCOL + "; jaxsr from pictures of 8 bits.", ""]
@@ -146,7 +165,8 @@ def compare(options: argparse.Namespace) -> None:
         observations = build_observed.observed(config, operator)
         seeds = config["seeds"] or [config["seed"]]
         builds = {"jaxsr": ours(run, list(observations), seeds)}
-        builds["PyTorch"] = theirs(other, config, observations, factor)
+        fits = options.out / "fits" / run.name
+        builds["PyTorch"] = theirs(other, config, observations, factor, fits)
         found += rows(run.name, builds, observations)
         for name, seen in observations.items():
             cells = [Cell(evaluate_priors.picture(seen["lq"]), f"{name}: observed")]

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxsr import logs
 from jaxsr.data.images import write_png
+from jaxsr.evaluate import over_runs
 from jaxsr.sheets import plot as plotted
 from jaxsr.terminal import ended, whole
 from jaxsr.types import UserError
@@ -103,8 +104,7 @@ def table(found: Sequence[Row]) -> str:
         own = [r for r in found if (r["watch"], r["patience"]) == (watch, patience)]
         cells = [f"{np.mean([r['taken'] for r in own]):.0f}"]
         for kind in KINDS:
-            lost = below(own, kind)
-            cells.append(f"{lost.mean():.2f} ± {lost.std(ddof=min(1, len(lost) - 1)):.2f}")
+            cells.append(over_runs(below(own, kind)))
         lines.append(f"| {watch} | {patience} | " + " | ".join(cells) + " |")
     count = sum(row["watch"] == "budget" for row in found)
     return "\n".join(

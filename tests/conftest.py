@@ -34,6 +34,17 @@ def programs_of_one_file():
     jax.clear_caches()
 
 
+@pytest.fixture()
+def unoptimised(monkeypatch):
+    """Programs are compiled in half the time, here and in processes: for tests that judge neither speed nor
+    that two programs round alike."""
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real images and public weights; tests that use it skip where it is absent."""

@@ -2,6 +2,10 @@
 
 import importlib
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def test_rows_and_their_table(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "scripts"))

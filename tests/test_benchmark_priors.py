@@ -4,6 +4,8 @@ import importlib
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 @pytest.fixture()
 def script(root, monkeypatch):

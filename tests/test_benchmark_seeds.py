@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 @pytest.fixture()
 def script(root, monkeypatch):

@@ -72,6 +72,7 @@ def test_mistakes_are_one_sentence(root, name, changes, said):
     assert str(found.value).count("\n") == 0
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_penalty_is_weighed_and_logged(root, tmp_path):
     penalty = {"name": "variation", "weight": 1e-3, "power": 0.5}
     made = build.experiment(config(root, "dip_sr", losses__tv=penalty))
@@ -84,6 +85,7 @@ def test_a_penalty_is_weighed_and_logged(root, tmp_path):
         assert row["loss"] == pytest.approx(row["loss/data"] + row["weighted/tv"], rel=1e-5)
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_run_in_two_parts_ends_with_the_same_bits(root, tmp_path):
     made = build.experiment(config(root, "dip_denoise"))
     whole = train.train(made, tmp_path / "whole")
@@ -94,6 +96,7 @@ def test_a_run_in_two_parts_ends_with_the_same_bits(root, tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_small_image_is_denoised_and_written(root, tmp_path):
     """48×48 pixels and three narrow scales: 150 steps win 4.8 dB."""
     small = config(root, "dip_denoise", crop={"size": 48, "multiple": 8})
@@ -138,6 +141,7 @@ def test_each_of_many_images_and_seeds_is_its_single_run(root, tmp_path):
     assert "| all | last | " in text and " ± " in text
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_seeds_shared_out_over_devices_are_their_single_runs(root, tmp_path):
     """Two devices take one seed each, as if the same devices took both.
 
@@ -162,6 +166,7 @@ def test_seeds_shared_out_over_devices_are_their_single_runs(root, tmp_path):
             np.testing.assert_allclose(one, two, rtol=0, atol=tolerance)
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_fit_that_stops_by_itself_is_over(root, tmp_path):
     """It ends before its last step, writes what it kept, and the same command again takes no step."""
     small = config(
@@ -184,6 +189,7 @@ def test_a_fit_that_stops_by_itself_is_over(root, tmp_path):
     assert int(again.step) == int(state.step)
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_preimage_gets_the_features_and_an_activation_rises(root, tmp_path):
     excited = {"activation": ACTIVATION}
     for name, losses in (("preimage", None), ("activation", excited)):

@@ -16,6 +16,8 @@ from jaxsr.interchange import convert, layouts_flow
 from jaxsr.models.spynet import SPyNet
 from jaxsr.types import UserError
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def config(root, preset="tiny", **changes):
     made = runpy.run_path(str(root / "configs" / "dvp.py"))["get_config"](preset)

@@ -12,6 +12,8 @@ import pytest
 
 from jaxsr.data.images import read_image
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 SMALL = {
     "STEPS": 2,
     "BATCH": 2,

@@ -39,9 +39,10 @@ def test_means_are_over_images_and_deviations_over_runs(script, tmp_path, monkey
         for run, values in (("film_0", (20.0, 30.0)), ("film_1", (22.0, 32.0)))
         for image, classes, value in zip("ab", (1, 2), values, strict=True)
     ]
-    mean, spread, count = script.over_seeds(rows, "film", "psnr", False)
-    assert (mean, count) == (26.0, 2) and spread == pytest.approx(2**0.5)
-    assert script.over_seeds(rows, "film", "psnr", True)[0] == 31.0
+    assert script.over_seeds(rows, "film", "psnr", False) == "26.0000 ± 1.4142"
+    assert script.over_seeds(rows, "film", "psnr", True) == "31.0000 ± 1.4142"
+    one_class = [row for row in rows if row["classes"] == 1]
+    assert script.over_seeds(one_class, "film", "psnr", True) == ""
     folders = {"film": [tmp_path / "film_0", tmp_path / "film_1"]}
     for folder in folders["film"]:
         folder.mkdir()

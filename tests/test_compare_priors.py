@@ -40,8 +40,8 @@ def run(root, tmp_path):
     return folder
 
 
-def test_both_builds_are_scored_on_the_same_observation(script, run, tmp_path, capsys):
-    out = tmp_path / "out"
+def test_both_builds_are_scored_on_the_same_observation(script, run, tmp_path, capsys, monkeypatch):
+    out, config = tmp_path / "out", json.loads((run / "config.json").read_text())
     assert script.main(["--runs", str(run), "--out", str(out)]) == 0
     rows = list(csv.DictReader((out / "priors.csv").open()))
     assert [(r["build"], r["seed"], r["kind"]) for r in rows] == [
@@ -53,6 +53,14 @@ def test_both_builds_are_scored_on_the_same_observation(script, run, tmp_path, c
     text = capsys.readouterr().out
     assert "| run | astronaut | average | psnr | " in text and " ± " in text
     assert read_image(out / "priors.png").shape[1] > 900
+
+    # the same command fits nothing again, but where the config is another
+    monkeypatch.setattr(script.time, "monotonic", lambda: pytest.fail("a fit was made again"))
+    assert script.main(["--runs", str(run), "--out", str(out)]) == 0
+    assert list(csv.DictReader((out / "priors.csv").open())) == rows
+    path = out / "fits" / "run" / "astronaut_1.npz"
+    assert set(script.kept(path, json.dumps(config, sort_keys=True))) == {"image", "average"}
+    assert not script.kept(path, json.dumps(config | {"seed": 5}, sort_keys=True))
 
 
 def test_runs_that_cannot_be_repeated_are_named(script, run, tmp_path, capsys):

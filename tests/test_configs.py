@@ -13,6 +13,8 @@ from jaxsr.data.tables import read_names
 from jaxsr.state import step_key
 from jaxsr.types import UserError
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 NAMES = (
     "dip_compose",
     "dip_denoise",

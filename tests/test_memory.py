@@ -37,6 +37,7 @@ def test_a_new_shape_is_compiled_and_looked_at_anew(monkeypatch):
         function(jnp.ones(3))
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_prior_that_does_not_fit_names_the_crop_that_does(root, tmp_path, monkeypatch):
     path = root / "configs" / "dip_denoise.py"
     made = build.experiment(runpy.run_path(str(path))["get_config"]("tiny"))

@@ -18,6 +18,8 @@ from jaxsr.sections import rest
 from jaxsr.state import step_key
 from jaxsr.types import UserError
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def photographs(folder, *, names, seed):
     """Images whose colour tells the class: sky above, grass below, a strip of void between."""

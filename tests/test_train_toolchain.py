@@ -7,6 +7,8 @@ from test_configs import get_config
 
 from jaxsr import build, checkpoint, train
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 @pytest.mark.parametrize("name", ["rl_restore_dqn"])
 def test_run_in_two_parts_ends_with_the_same_bits(root, name, tmp_path):

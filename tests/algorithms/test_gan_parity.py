@@ -20,6 +20,8 @@ from jaxsr.models.sftnet import SFTNet  # noqa: E402
 from jaxsr.models.vgg import VGG19  # noqa: E402
 from jaxsr.state import State  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 WEIGHT = 5e-3
 BATCH, SIZE = 3, 32
 GEN = dict(features=8, blocks=1, condition=4)

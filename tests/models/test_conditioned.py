@@ -17,6 +17,8 @@ from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.sftnet import SFTNet, from_parent, is_condition
 from jaxsr.types import UserError
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 SHAPES = ((1, 8, 8, 3), (1, 32, 32, 8))
 PLAIN = dict(features=4, blocks=2)
 SFT = PLAIN | dict(condition=4, condition_hidden=8)

@@ -13,6 +13,8 @@ from jaxsr.models.pixel_image import PixelImage
 from jaxsr.models.prior_resnet import PriorResNet
 from jaxsr.models.prior_unet import PriorUNet
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 FIXTURES = Path(__file__).parents[3] / "shared/data/dip/fixtures"
 # specs/deep_image_prior.md sections 3.2, 3.4, fixtures: instantiated modules of the reference
 FACTORY = PriorUNet(

@@ -11,6 +11,8 @@ from jaxsr.ops.lanczos import lanczos_down
 torch = pytest.importorskip("torch")
 from reference import prior_torch as other  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 FORMS = {
     "no skips": {"skip": (0, 0, 0), "enlarge": ("nearest",) * 3, "reduce": "avg", "mix": False},
     "mixed": {

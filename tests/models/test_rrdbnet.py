@@ -9,6 +9,8 @@ from reference.starts import is_kaiming, is_torch_default, layers
 
 from jaxsr.models.rrdbnet import RRDBNet
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 LQ = (1, 8, 8, 3)
 
 # specs/srgan_esrgan.md section 3.5: BasicSR 8d56e3a instantiated under torch

@@ -10,6 +10,8 @@ from jaxsr.models.legacy_srresnet import LegacySRResNet
 from jaxsr.models.sftnet import SFTNet, from_parent
 from jaxsr.types import UserError
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 TINY = dict(features=8, blocks=2, condition=4, condition_hidden=8)
 
 

@@ -11,6 +11,8 @@ from reference.random_trees import shapes_of
 
 from jaxsr.models.skip_net import SkipNet, cropped
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 FIXTURES = Path(__file__).parents[3] / "shared/data/dip/fixtures"
 
 

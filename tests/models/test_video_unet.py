@@ -8,6 +8,8 @@ from reference.random_trees import shapes_of
 
 from jaxsr.models.video_unet import VideoUNet
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 FRAME = ((1, 32, 32, 3),)
 # specs/deep_video_prior.md sections 3.1 (summed table) and 3.2 (instantiated port)
 COUNTS = [
