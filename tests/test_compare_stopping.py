@@ -79,7 +79,7 @@ def test_the_table_tells_how_far_each_rule_is_below_the_peak(script, tmp_path, c
     assert found["held_out"] == (21, 25, 0)
     assert found["variance"] == (31, 35, pytest.approx(1.0))
     assert found["budget"] == (60, 60, pytest.approx(3.9))
-    assert "| variance | 4 | 35 | 1.00 ± 0.00 | 0.00 ± 0.00 |" in capsys.readouterr().out
+    assert "| variance | 4 | 35 | 1.00 | 0.00 |" in capsys.readouterr().out
     assert read_image(out / "stopping.png").shape == (360, 900, 3)
 
 
