@@ -1,9 +1,10 @@
-"""What the commands share: the numbers they take, the times they tell, and how they end."""
+"""What the commands share: the numbers they take, how they tell how far they are, and how they end."""
 
 import argparse
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 
 INTERRUPTED, UNREAD = 130, 141  # as shells count them: 128 and the number of the signal
@@ -73,3 +74,37 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def speed(pixels: float, seconds: float) -> str:
+    """Millions of pixels a second to three digits, without exponents."""
+    rate = pixels / 1e6 / max(seconds, 1e-9)
+    return f"{rate:.3g} MP/s" if rate >= 1e-4 else "under 0.0001 MP/s"
+
+
+def pace(pixels: float, seconds: float, share: float) -> str:
+    """Rate and time left of work of which so many pixels, a share of all, took so many seconds.
+
+    With a share of 0 nothing is known of the time.
+    """
+    left = f", {duration(seconds * (1 / share - 1))} left" if share else ""
+    return speed(pixels, seconds) + left
+
+
+def status_line(every: float = 10) -> Callable[..., None]:
+    """A function `say(text, last=False)` for how far a long work is.
+
+    On a terminal one line is renewed; elsewhere there is one every so many seconds, and the last.
+    """
+    shown, said = sys.stderr.isatty(), time.monotonic()
+
+    def say(text: str, last: bool = False) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if shown:
+            print(f"\r{text:<60}", end="\n" if last else "", file=sys.stderr, flush=True)
+        elif last or now - said > every:
+            said = now
+            print(text, file=sys.stderr, flush=True)
+
+    return say

@@ -24,10 +24,8 @@ import numpy as np
 from jaxsr.data.images import read_image, write_png
 from jaxsr.data.sources import Item, folder
 from jaxsr.inference.jobs import check_folder
-from jaxsr.terminal import duration, ended, whole
+from jaxsr.terminal import duration, ended, status_line, whole
 from jaxsr.types import UserError
-
-SILENT = 10  # seconds between two lines
 
 
 def starts(length: int, size: int, stride: int, least: int) -> list[int]:
@@ -90,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     made = failed = skipped = 0
-    began = said = time.monotonic()
+    began, say = time.monotonic(), status_line()
     try:
         if options.out.resolve().is_relative_to(Path(options.images).resolve()):
             raise UserError(f"--out {options.out} is in the folder of the images: name another.")
@@ -102,14 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"cut_images: error: {result}", file=sys.stderr, flush=True)
             else:
                 made, skipped = made + result, skipped + (result == 0)
-            now = time.monotonic()
-            if now - said > SILENT:
-                said, left = now, (now - began) / done * (len(items) - done)
-                print(
-                    f"{done} of {len(items)} images, {duration(left)} left",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            left = duration((time.monotonic() - began) / done * (len(items) - done))
+            say(f"{done} of {len(items)} images, {left} left", last=done == len(items))
     except UserError as error:
         print(f"cut_images: error: {error}", file=sys.stderr)
         return 2

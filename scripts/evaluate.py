@@ -29,7 +29,7 @@ from jaxsr.inference.ensemble import self_ensemble
 from jaxsr.inference.restorer import Restorer
 from jaxsr.inference.tiles import runner
 from jaxsr.protocols import Protocol
-from jaxsr.terminal import ended, positive, whole
+from jaxsr.terminal import ended, pace, positive, status_line, whole
 from jaxsr.types import UserError
 
 
@@ -185,25 +185,15 @@ def progress(tasks: Iterable[benchmarks.Task]) -> Callable[[benchmarks.Task, int
         ]
         for task in tasks
     }
-    total = sum(map(sum, work.values()))
-    started, held = time.monotonic(), {"done": 0, "said": 0.0}
+    total, say, began, pixels = sum(map(sum, work.values())), status_line(), time.monotonic(), 0
 
     def done(task: benchmarks.Task, index: int) -> None:
+        nonlocal pixels
         own = work[task.dataset, task.scale]
-        held["done"] += own[index]
-        now = time.monotonic()
-        shown, last = sys.stderr.isatty(), index + 1 == len(own)
-        if not (shown or last or now - held["said"] > 10):
-            return
-        held["said"], spent = now, now - started
-        left = spent * (total - held["done"]) / max(held["done"], 1)
-        text = (
-            f"{task.dataset} x{task.scale}: {index + 1} of {len(own)} images, "
-            f"{held['done'] / 1e6 / max(spent, 1e-9):.2f} MP/s, "
-            f"{int(left) // 60}:{int(left) % 60:02d} left"
-        )
-        start, end = ("\r", "   " if not last else "   \n") if shown else ("", "\n")
-        print(start + text, end=end, file=sys.stderr, flush=True)
+        pixels += own[index]
+        text = pace(pixels, time.monotonic() - began, pixels / total)
+        head = f"{task.dataset} x{task.scale}: {index + 1} of {len(own)} images"
+        say(f"{head}, {text}", last=index + 1 == len(own))
 
     return done
 

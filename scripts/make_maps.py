@@ -35,11 +35,10 @@ from jaxsr.disk import in_one_move
 from jaxsr.inference.jobs import check_folder
 from jaxsr.inference.prior import prior_maps
 from jaxsr.outdoor import paint
-from jaxsr.terminal import duration, ended
+from jaxsr.terminal import duration, ended, pace, status_line
 from jaxsr.types import Tree, UserError
 
 NOTE = "maps.json"
-SILENT = 10  # seconds between two lines where nobody looks at a terminal
 STOPPED = "interrupted: the maps so far are there, and the same command goes on."
 
 
@@ -134,27 +133,6 @@ def make(work: Work, maps: Callable[[np.ndarray], np.ndarray], *, kind: str) -> 
     return image.shape[0] * image.shape[1]
 
 
-def progress(total: int) -> Callable[[int, int, int], None]:
-    """A function of (images done, of these made now, their pixels): rate and time left."""
-    shown, began = sys.stderr.isatty(), time.monotonic()
-    said = began
-
-    def tell(done: int, made: int, pixels: int) -> None:
-        nonlocal said
-        now, last = time.monotonic(), done == total
-        if not (shown or last or now - said > SILENT):
-            return
-        said, spent = now, max(now - began, 1e-9)
-        text = f"{done} of {total} images"
-        if made:
-            left = duration(spent / made * (total - done))
-            text += f", {pixels / 1e6 / spent:.2f} MP/s, {left} left"
-        start, end = ("\r", "\n" if last else "") if shown else ("", "\n")
-        print(f"{start}{text:<60}" if shown else text, end=end, file=sys.stderr, flush=True)
-
-    return tell
-
-
 def outcomes(
     works: Sequence[Work], maps: Callable[[np.ndarray], np.ndarray], options: argparse.Namespace
 ) -> Iterator[tuple[str, Any]]:
@@ -181,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_folder(options.out)
         note = {"weights": options.weights, "digest": digest(variables), "type": options.type}
         check_note(options.out, note, overwrite=options.overwrite)
-        tell = progress(len(works))
+        say = status_line()
         for done, (what, more) in enumerate(
             outcomes(works, prior_maps(apply, variables), options), start=1
         ):
@@ -189,7 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pixels += more if what == "made" else 0
             if what == "failed":
                 print(f"make_maps: error: {more}", file=sys.stderr, flush=True)
-            tell(done, counts["made"], pixels)
+            text, left = f"{done} of {len(works)} images", len(works) - done
+            if made := counts["made"]:
+                text += ", " + pace(pixels, time.monotonic() - began, made / (made + left))
+            say(text, last=not left)
     except UserError as error:
         print(f"make_maps: error: {error}", file=sys.stderr)
         return 2

@@ -34,7 +34,7 @@ from jaxsr.inference.pictures import MAX_MEGAPIXELS, header_size, read_picture
 from jaxsr.inference.restorer import Restorer, Run
 from jaxsr.inference.restoring import ALPHA, restore_picture
 from jaxsr.models.toolchain_agent import SIDE
-from jaxsr.terminal import duration, ended, positive, share, whole
+from jaxsr.terminal import duration, ended, pace, positive, share, speed, status_line, whole
 from jaxsr.types import UserError
 
 DONE, SKIPPED, FAILED = "restored", "skipped", "failed"
@@ -197,27 +197,16 @@ def restore(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str
 def windows(size: float) -> Callable[[int, int], None]:
     """A function for the progress in a picture of `size` megapixels: rate and time left.
 
-    On a terminal the line is renewed with every window, elsewhere there is one every 30 seconds.
+    Off a terminal there is a line every 30 seconds, and none of a picture that has ended: its own follows.
     """
-    shown, began = sys.stderr.isatty(), time.perf_counter()
-    said = began
+    say, shown, began = status_line(every=30), sys.stderr.isatty(), time.monotonic()
 
     def progress(done: int, total: int) -> None:
-        nonlocal said
-        now = time.perf_counter()
-        if total == 1 or not (shown or (now - said > 30 and done < total)):
-            return
-        said, rate = now, size * done / total / (now - began)
-        text = f"  window {done}/{total}, {speed(rate)}, {duration(size * (1 - done / total) / rate)} left"
-        start, end = ("\r", "\n" if done == total else "") if shown else ("", "\n")
-        print(f"{start}{text:<60}" if shown else text, end=end, file=sys.stderr, flush=True)
+        if done < total or shown and total > 1:
+            text = pace(size * 1e6 * done / total, time.monotonic() - began, done / total)
+            say(f"  window {done}/{total}, {text}", last=done == total)
 
     return progress
-
-
-def speed(rate: float) -> str:
-    """Megapixels a second to three digits, without exponents: small pictures take as long as a window."""
-    return f"{rate:.3g} MP/s" if rate >= 1e-4 else "under 0.0001 MP/s"
 
 
 def attempt(job: jobs.Job, options: argparse.Namespace, made: Tools) -> dict[str, Any]:
@@ -257,7 +246,7 @@ def all_lines(
         else:
             spent, pixels = spent + line["seconds"], pixels + size
             text = f"{place} {job.source} -> {job.target}: {line['width']}×{line['height']}, "
-            text += f"{line['seconds']:.1f} s, {speed(size / max(line['seconds'], 1e-3))}"
+            text += f"{line['seconds']:.1f} s, {speed(1e6 * size, line['seconds'])}"
             if index < len(plan.jobs) and pixels:
                 text += f", {duration(spent / pixels * sum(sizes[index:]))} left"
             print(text, flush=True)

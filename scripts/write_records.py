@@ -29,10 +29,8 @@ from jaxsr.data.scenes import scenes
 from jaxsr.data.sources import labelled
 from jaxsr.data.tables import read_class_table
 from jaxsr.inference.jobs import check_folder
-from jaxsr.terminal import duration, ended, whole
+from jaxsr.terminal import duration, ended, pace, status_line, whole
 from jaxsr.types import UserError
-
-SILENT = 10  # seconds between two lines where nobody looks at a terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,23 +81,13 @@ def items(options: argparse.Namespace) -> tuple[Item, ...]:
 
 def progress(total: int) -> Callable[[int], None]:
     """A function to call with the pixels of each image that is written: rate and time left."""
-    shown, began = sys.stderr.isatty(), time.monotonic()
-    said, done, pixels = began, 0, 0
+    say, began, done, pixels = status_line(), time.monotonic(), 0, 0
 
     def tick(more: int) -> None:
-        nonlocal said, done, pixels
-        done, pixels, now = done + 1, pixels + more, time.monotonic()
-        if not (shown or now - said > SILENT):
-            return
-        said, spent = now, max(now - began, 1e-9)
-        left = duration(spent / done * max(0, total - done))
-        text = f"{done} of {total} images, {pixels / 1e6 / spent:.2f} MP/s, {left} left"
-        print(
-            f"\r{text:<60}" if shown else text,
-            end="" if shown else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        nonlocal done, pixels
+        done, pixels = done + 1, pixels + more
+        text = pace(pixels, time.monotonic() - began, done / total)
+        say(f"{done} of {total} images, {text}", last=done == total)
 
     return tick
 

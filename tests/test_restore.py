@@ -257,14 +257,12 @@ def test_a_folder_that_takes_no_file_is_refused_before_the_work(
 def test_progress_inside_a_picture(module, capsys, monkeypatch):
     """4 MP in 8 windows of 20 s each: 0.025 MP/s; off a terminal a line when 30 s have passed."""
     clock = iter([0.0, *(20.0 * k for k in range(1, 9))])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    now = [next(clock)]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     tell = module.windows(4.0)
-    for done in range(1, 9):
+    for done, now[0] in enumerate(clock, start=1):
         tell(done, 8)
     assert capsys.readouterr().err.splitlines() == [
         "  window 2/8, 0.025 MP/s, 2 min 00 s left", "  window 4/8, 0.025 MP/s, 1 min 20 s left",
         "  window 6/8, 0.025 MP/s, 40 s left",
-    ]  # fmt: skip
-    assert [module.speed(rate) for rate in (12.3456, 0.00123, 1e-6)] == [
-        "12.3 MP/s", "0.00123 MP/s", "under 0.0001 MP/s",
     ]  # fmt: skip

@@ -25,6 +25,32 @@ def test_numbers_of_the_command_line():
                 read(text)
 
 
+def test_rates_and_the_time_left():
+    """8 MP, a quarter of the work, in 4 s."""
+    assert terminal.pace(8e6, 4.0, 0.25) == "2 MP/s, 12 s left"
+    assert [terminal.speed(rate, 1e-6) for rate in (12.3456, 0.00123, 1e-6)] == [
+        "12.3 MP/s", "0.00123 MP/s", "under 0.0001 MP/s",
+    ]  # fmt: skip
+    assert terminal.pace(0, 4.0, 0.0) == "under 0.0001 MP/s"
+    assert terminal.speed(5, 0.0).endswith(" MP/s")
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_line_is_renewed_on_a_terminal_and_rare_elsewhere(looked_at, capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: looked_at)
+    say = terminal.status_line(every=10)
+    for done, now[0] in enumerate((4.0, 11.0, 20.0, 22.0, 23.0), start=1):
+        say(f"{done} of 5", last=done == 5)
+    said = capsys.readouterr().err
+    if looked_at:
+        assert said.count("\n") == 1 and said.endswith("\n") and said.startswith("\r1 of 5 ")
+        assert [part.strip() for part in said.split("\r")[1:]] == [f"{n} of 5" for n in range(1, 6)]
+    else:
+        assert said == "2 of 5\n4 of 5\n5 of 5\n"
+
+
 def test_durations():
     assert [terminal.duration(s) for s in (0.4, 59.4, 60, 3599, 3600, 7500)] == [
         "0 s", "59 s", "1 min 00 s", "59 min 59 s", "1 h 00 min", "2 h 05 min",
