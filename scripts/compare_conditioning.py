@@ -46,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", nargs="+", type=whole(0), default=[0, 1, 2])
     made.add_argument("--conditions", nargs="+", default=list(CONDITIONS[:4]), choices=CONDITIONS)
     made.add_argument(
-        "--steps", type=whole(1), default=0, help="of each run, instead of the preset's"
+        "--steps",
+        type=whole(1),
+        default=0,
+        help="of each run, instead of the preset's; scored at least four times",
     )
     made.add_argument("--shown", type=whole(1), default=5, help="images on the sheet: %(default)s")
     made.add_argument("--out", required=True, type=Path, help="folder to write into")
@@ -66,6 +69,7 @@ def config_of(options: argparse.Namespace, condition: str, seed: int) -> Any:
             config.data.root = options.data_root
         if options.steps:
             config.train.steps = options.steps
+            config.train.eval_every = min(config.train.eval_every, max(1, options.steps // 4))
     return config
 
 
