@@ -142,7 +142,7 @@ def deviation(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def over_runs(values: Sequence[float], digits: int = 2) -> str:
+def over_runs(values: Sequence[float], *, digits: int = 2) -> str:
     """«mean ± deviation» of what several runs give; the value of a single one, nothing of none."""
     if len(values) < 2:
         return f"{values[0]:.{digits}f}" if len(values) else ""

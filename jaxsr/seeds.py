@@ -130,7 +130,7 @@ def summary(rows: Sequence[Row], step: int, folder: Path) -> dict[str, float]:
     for row in rows:
         lines.append(f"| {row['seed']} | " + " | ".join(f"{row[s]:.4f}" for s in scores) + " |")
     means = {s: float(np.mean([row[s] for row in rows])) for s in scores}
-    cells = [evaluate.over_runs([row[s] for row in rows], 4) for s in scores]
+    cells = [evaluate.over_runs([row[s] for row in rows], digits=4) for s in scores]
     lines += [f"| mean of {len(rows)} | " + " | ".join(cells) + " |", ""]
     lines += [
         "± is the standard deviation over seeds (n - 1). Tables and sheets of each: seed_<s>/.",

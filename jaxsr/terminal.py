@@ -91,7 +91,7 @@ def pace(pixels: float, seconds: float, share: float) -> str:
     return speed(pixels, seconds) + left
 
 
-def status_line(every: float = 10) -> Callable[..., None]:
+def status_line(*, every: float = 10) -> Callable[..., None]:
     """A function `say(text, last=False)` for how far a long work is.
 
     On a terminal one line is renewed; elsewhere there is one every so many seconds, and the last.

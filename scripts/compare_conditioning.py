@@ -127,7 +127,9 @@ def over_seeds(rows: Sequence[Row], method: str, score: str, several: bool) -> s
     """Mean ± deviation over the runs of a method of its mean over images; nothing without an image."""
     own = [r for r in rows if r["method"] == method and (r["classes"] > 1 or not several)]
     runs = dict.fromkeys(r["run"] for r in own)
-    return over_runs([np.mean([r[score] for r in own if r["run"] == run]) for run in runs], 4)
+    return over_runs(
+        [np.mean([r[score] for r in own if r["run"] == run]) for run in runs], digits=4
+    )
 
 
 def table(

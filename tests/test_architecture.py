@@ -38,7 +38,7 @@ ALLOWED = {
     "plane": {"types", "data", "checkpoint"},
     "evaluate_chains": {"types", "data", "evaluate", "protocols", "sheets"},
     "evaluate_clips": {"types", "data", "evaluate", "metrics", "protocols", "sheets"},
-    "policy_plots": {"types", "inference", "evaluate_chains", "sheets"},
+    "policy_plots": {"types", "inference", "evaluate", "evaluate_chains", "sheets"},
     "prior_plots": {"logs", "sheets"},
     "evaluate_priors": {"types", "data", "evaluate", "metrics", "protocols", "sheets", "logs", "prior_plots"},
     "evaluate": {"types", "ops", "metrics", "protocols", "data", "outdoor", "sheets", "checkpoint"},

@@ -24,7 +24,9 @@ def test_to_uint8_rounds_half_up_and_clips():
 
 def test_runs_have_a_mean_and_the_deviation_of_a_sample():
     assert evaluate.over_runs([20.0, 22.0, 24.0]) == "22.00 ± 2.00"
-    assert evaluate.over_runs(np.array([0.25]), 3) == "0.250" and evaluate.over_runs([]) == ""
+    assert (
+        evaluate.over_runs(np.array([0.25]), digits=3) == "0.250" and evaluate.over_runs([]) == ""
+    )
     assert evaluate.deviation([1.0]) == 0 and evaluate.deviation([1.0, 3.0]) == pytest.approx(
         2**0.5
     )
