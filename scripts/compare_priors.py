@@ -35,6 +35,7 @@ from jaxsr.types import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 REPEATED = ("skip_net", "prior_resnet", "prior_unet")
+BUILDS = ("jaxsr", "PyTorch")
 KINDS = {"last": "image", "average": "average"}
 Row = dict[str, Any]
 
@@ -135,16 +136,10 @@ def rows(
 def table(found: Sequence[Row]) -> str:
     """Markdown: a line for each run, image and kind, mean ± deviation over seeds in dB."""
     lines = ["| run | image | result | measure | jaxsr | PyTorch |", "|---|---|---|---|---:|---:|"]
-    keys = [key for key in found[0] if key.startswith("psnr")]
     for run, name, kind in dict.fromkeys((r["run"], r["image"], r["kind"]) for r in found):
-        for key in keys:
-            cells = []
-            for build in ("jaxsr", "PyTorch"):
-                values = [
-                    r[key] for r in found
-                    if (r["run"], r["image"], r["kind"], r["build"]) == (run, name, kind, build) and key in r
-                ]  # fmt: skip
-                cells.append(over_runs(values))
+        own = [r for r in found if (r["run"], r["image"], r["kind"]) == (run, name, kind)]
+        for key in (key for key in own[0] if key.startswith("psnr")):
+            cells = [over_runs([r[key] for r in own if r["build"] == build]) for build in BUILDS]
             lines.append(f"| {run} | {name} | {kind} | {key} | " + " | ".join(cells) + " |")
     return "\n".join(
         [*lines, "", evaluate_priors.PROTOCOL + "; jaxsr from pictures of 8 bits.", ""]

@@ -63,6 +63,22 @@ def test_both_builds_are_scored_on_the_same_observation(script, run, tmp_path, c
     assert not script.kept(path, json.dumps(config | {"seed": 5}, sort_keys=True))
 
 
+def test_each_run_has_the_measures_that_it_knows(script):
+    rows = [
+        {"run": "whole", "image": "a", "build": build, "seed": seed, "kind": "last", "psnr": value}
+        for build, values in (("jaxsr", (20.0, 22.0)), ("PyTorch", (21.0, 21.0)))
+        for seed, value in enumerate(values)
+    ]
+    masked = [row | {"run": "masked", "psnr hole": 9.0} for row in rows[::2]]
+    blind = [{k: v for k, v in row.items() if k != "psnr"} | {"run": "blind"} for row in rows]
+    lines = script.table(rows + masked + blind).splitlines()[2:5]
+    assert lines == [
+        "| whole | a | last | psnr | 21.00 ± 1.41 | 21.00 ± 0.00 |",
+        "| masked | a | last | psnr | 20.00 | 21.00 |",
+        "| masked | a | last | psnr hole | 9.00 | 9.00 |",
+    ]
+
+
 def test_runs_that_cannot_be_repeated_are_named(script, run, tmp_path, capsys):
     config = json.loads((run / "config.json").read_text())
     cases = {
