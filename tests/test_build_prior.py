@@ -141,7 +141,6 @@ def test_each_of_many_images_and_seeds_is_its_single_run(root, tmp_path):
     assert "| all | last | " in text and " ± " in text
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_seeds_shared_out_over_devices_are_their_single_runs(root, tmp_path):
     """Two devices take one seed each, as if the same devices took both.
 

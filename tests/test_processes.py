@@ -14,8 +14,6 @@ from jaxsr import devices, processes
 from jaxsr.main import deterministic
 from jaxsr.types import UserError
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 QUICK = (
     "--config=configs/sftnet_psnr.py:tiny", "--config.data.batch=4", "--config.train.log_every=2",
     "--config.train.checkpoint_every=2", "--config.train.eval_every=4",

@@ -20,7 +20,7 @@ from jaxsr.types import UserError
 CONFIG = "configs/sftnet.py:tiny"
 # biases of D in front of batch normalisation: their gradient is rounding, which Adam turns into steps
 DEAD_BIAS = r"disc.*feature_(2|5|8|11|14|17|20)\'.*bias"
-# runs in processes are compared with runs that are compiled alike, so in half the time
+# for runs that are compared with the same program: compiled in half the time
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
@@ -32,10 +32,10 @@ def command(workdir, *extra):
     ]  # fmt: skip
 
 
-def run(root, workdir, *extra, devices=1):
+def run(root, workdir, *extra, devices=1, surroundings=QUICK):
     flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.run(
-        command(workdir, *extra), cwd=root, env=os.environ | QUICK | {"XLA_FLAGS": flags},
+        command(workdir, *extra), cwd=root, env=os.environ | surroundings | {"XLA_FLAGS": flags},
         capture_output=True, text=True, timeout=400,
     )  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_four_devices_agree_with_one(whole, tmp_path, root):
     extra = ("--config.data.batch=4", "--config.train.steps=6")
     one, four = tmp_path / "one", tmp_path / "four"
     for workdir, count in ((one, 1), (four, 4)):
-        done = run(root, workdir, *extra, devices=count)
+        done = run(root, workdir, *extra, devices=count, surroundings={})
         assert done.returncode == 0, done.stderr
     a, b = arrays(one), arrays(four)
     # the sums of a mean over 4 parts have another order; seen: 3e-6 after 6 steps of Adam

@@ -17,8 +17,6 @@ from jaxsr.ops.convolution import (
     where_faster,
 )
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 CONV = conv_with_own_gradients(treats=everywhere)
 MIXED = conv_with_own_gradients(treats=where_faster)
 
