@@ -65,7 +65,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation = {"name": "restored", "height": 256}
     config.train = {
         "steps": 600, "log_every": 50, "eval_every": 200, "checkpoint_every": 200, "keep": 1, "best": "",
-        "best_mode": "max",
+        "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     for change in (paper, activation, tiny):
         if change.__name__ in names:

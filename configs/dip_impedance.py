@@ -61,7 +61,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation = {"name": "restored", "height": 256}
     config.train = {
         "steps": 300, "log_every": 5, "eval_every": 0, "checkpoint_every": 100, "keep": 1, "best": "",
-        "best_mode": "max",
+        "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     for change in (paper, tiny):
         if change.__name__ in names:

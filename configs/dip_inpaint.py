@@ -66,7 +66,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation = {"name": "restored", "height": 256}
     config.train = {
         "steps": 1200, "log_every": 50, "eval_every": 400, "checkpoint_every": 400, "keep": 1, "best": "",
-        "best_mode": "max",
+        "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     if set(names) & set(PUBLISHED):
         config.crop.size, config.train.steps = 0, 6001

@@ -71,7 +71,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation = {"name": "restored", "height": 256}
     config.train = {
         "steps": 1000, "log_every": 50, "eval_every": 400, "checkpoint_every": 400, "keep": 1, "best": "",
-        "best_mode": "max",
+        "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     for change in (paper, x8, variance, held_out, watched, tiny, no_prior, tv):
         if change.__name__ in names:

@@ -80,7 +80,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation = {"name": "temporal", "truncate": False, "shown": 4, "height": 160}
     config.train = {
         "epochs": 50, "log_every": 5, "eval_every": 25, "checkpoint_every": 25, "keep": 1, "best": "",
-        "best_mode": "min",
+        "best_mode": "min", "steps_per_call": 1,
     }  # fmt: skip
     for change in (paper, irt, features, port, tiny):
         if change.__name__ in names:

@@ -87,7 +87,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }
     config.train = {
         "steps": 300, "log_every": 25, "eval_every": 150, "checkpoint_every": 75, "keep": 2,
-        "best": "", "best_mode": "max",
+        "best": "", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     if preset == "paper":
         paper(config)

@@ -98,7 +98,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.train = {
         "steps": 150, "log_every": 10, "eval_every": 50, "checkpoint_every": 50, "keep": 2,
-        "best": "gain", "best_mode": "max",
+        "best": "gain", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     changes = (bsds500, paper, tiny, all_action, privileged, no_stop)
     for change in changes:

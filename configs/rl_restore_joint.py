@@ -77,7 +77,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.train = {
         "steps": 100, "log_every": 10, "eval_every": 50, "checkpoint_every": 50, "keep": 2,
-        "best": "gain", "best_mode": "max",
+        "best": "gain", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     changes = (bsds500, paper, tiny)
     for change in changes:

@@ -77,7 +77,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation = {"name": "toolbox", "count": 12, "height": 480}
     config.train = {
         "steps": 150, "log_every": 10, "eval_every": 0, "checkpoint_every": 50, "keep": 2,
-        "best": "own", "best_mode": "max",
+        "best": "own", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     if tool:
         config.networks.gen = {"name": f"tool_{families[tool - 1]}", "weights": ""}

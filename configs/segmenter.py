@@ -75,7 +75,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }
     config.train = {
         "steps": 1500, "log_every": 50, "eval_every": 500, "checkpoint_every": 250, "keep": 2,
-        "best": "", "best_mode": "max",
+        "best": "", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     if preset == "paper":
         config.data.batch, config.data.transform.size = 16, 208

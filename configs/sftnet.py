@@ -132,7 +132,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.train = {
         "steps": 300, "log_every": 20, "eval_every": 100, "checkpoint_every": 50, "keep": 2,
-        "best": "", "best_mode": "max",
+        "best": "", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     changes = {
         "shipped": shipped, "paper": paper, "tiny": tiny, "msrc": msrc, "outdoor": outdoor,

@@ -96,7 +96,7 @@ def get_config(preset: str = "") -> ConfigDict:
     }  # fmt: skip
     config.train = {
         "steps": 900, "log_every": 50, "eval_every": 300, "checkpoint_every": 100, "keep": 2,
-        "best": "psnr_y", "best_mode": "max",
+        "best": "psnr_y", "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
     for name, change in (
         ("shipped", shipped), ("paper", paper), ("tiny", tiny), ("pairs", pairs), ("tfds", tfds)

@@ -57,11 +57,11 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
 
 def loop(
     *, frames: int, epochs: int, log_every: int, eval_every: int, checkpoint_every: int, keep: int,
-    best: str, best_mode: str,
+    best: str, best_mode: str, steps_per_call: int,
 ) -> Loop:  # fmt: skip
     """A `Loop` whose length and intervals are given in epochs, each of which sees every frame once."""
     steps = (n * frames for n in (epochs, log_every, eval_every, checkpoint_every))
-    return Loop(*steps, keep=keep, best=best, best_mode=best_mode)
+    return Loop(*steps, keep=keep, best=best, best_mode=best_mode, steps_per_call=steps_per_call)
 
 
 def ordered(

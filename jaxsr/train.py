@@ -36,7 +36,8 @@ class Loop(NamedTuple):
 
     steps: number of steps; log_every, eval_every, checkpoint_every: intervals in steps (eval_every 0:
     at the end only); keep: checkpoints kept; best: name of the validation metric whose best checkpoint is
-    kept («» for none); best_mode: "max" or "min"
+    kept («» for none); best_mode: "max" or "min"; steps_per_call: steps that one program takes where
+    nothing is due between them, faster for small networks and longer to compile; signals wait for its end
     """
 
     steps: int
@@ -46,6 +47,7 @@ class Loop(NamedTuple):
     keep: int
     best: str
     best_mode: str
+    steps_per_call: int
 
 
 class Experiment(NamedTuple):
@@ -189,17 +191,23 @@ def take_steps(run: Run, state: State) -> State:
     experiment, loop, first = run.experiment, run.experiment.loop, int(state.step)
     place = experiment.place
     step = memory.checked(
-        jax.jit(experiment.algorithm.step, donate_argnums=1, out_shardings=place.everywhere),
+        jax.jit(
+            functools.partial(steps_in_turn, experiment.algorithm.step),
+            donate_argnums=1,
+            out_shardings=place.everywhere,
+        ),
         experiment.smaller,
     )
     pending: list[tuple[int, Any]] = []
-    clock = time.monotonic()
+    clock, done = time.monotonic(), first
     with contextlib.closing(batches(experiment, first)) as held, stop_requested() as signals:
-        for done in range(first + 1, loop.steps + 1):
-            batch = devices.put(next(held), place)
-            key = step_key(experiment.seed, done - 1)
-            state, metrics = step(key, state, batch, run.frozen)
-            pending.append((done, metrics))
+        while done < loop.steps:
+            numbers = range(done, done + at_once(done, loop))
+            given = [devices.put(next(held), place) for _ in numbers]
+            keys = [step_key(experiment.seed, number) for number in numbers]
+            state, metrics, _ = step(keys, state, given, run.frozen)
+            pending.extend((number + 1, each) for number, each in zip(numbers, metrics))
+            done += len(numbers)
             reporting = is_due(done, loop.log_every)
             stopped = stop_at(signals, reporting)  # read once: a signal may come at any line
             ended = reporting and experiment.ended(state)
@@ -228,6 +236,32 @@ def take_steps(run: Run, state: State) -> State:
                 logs.say(f"{stopped}: saved at step {done}; run the same command to go on.")
                 break
     return state
+
+
+def at_once(done: int, loop: Loop) -> int:
+    """How many steps the next call takes: `steps_per_call` if nothing is due before its end, else 1."""
+    if loop.steps_per_call < 1:
+        raise UserError(f"config.train.steps_per_call is {loop.steps_per_call}: take at least 1.")
+    intervals = (loop.log_every, loop.eval_every, loop.checkpoint_every)
+    left = min(loop.steps - done, *(every - done % every for every in intervals if every > 0))
+    return loop.steps_per_call if loop.steps_per_call <= left else 1
+
+
+def steps_in_turn(
+    step: Callable[..., tuple[State, Any]], keys: Sequence[jax.Array], state: State,
+    batches: Sequence[Batch], frozen: Tree,
+) -> tuple[State, list[Any], list[State]]:  # fmt: skip
+    """(the state after one step for each key and batch, the metrics of each, the states between).
+
+    The states between leave the program although nobody reads them: the compiler fuses across steps what
+    stays inside, and rounds it otherwise than a single step does.
+    """
+    states, found = [], []
+    for key, batch in zip(keys, batches, strict=True):
+        state, metrics = step(key, state, batch, frozen)
+        states.append(state)
+        found.append(metrics)
+    return state, found, states[:-1]
 
 
 def stop_at(signals: Sequence[str], reporting: bool) -> str:

@@ -180,6 +180,37 @@ def test_each_function_is_compiled_once_a_run(root, tmp_path):
     assert traced.count("predict") == 1, "three evaluations of one size"
 
 
+def test_several_steps_in_one_call_change_no_bit_and_no_row(root, tmp_path):
+    """Calls of 2, and single steps before a row: without the states between, weights of 6 steps differ."""
+
+    def trained(workdir, per_call):
+        def change(config):
+            config.train.log_every = config.train.checkpoint_every = 3
+            config.train.steps_per_call = per_call
+
+        train.train(experiment(root, preset="configs/dip_denoise.py", change=change), workdir)
+        rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        for row in rows:
+            row.pop("seconds_per_step", None)
+        return rows
+
+    single = trained(tmp_path / "single", 1)
+    assert trained(tmp_path / "several", 2) == single
+    assert [row["step"] for row in single] == [3, 6, 6]
+    assert same_bits(arrays(tmp_path / "single"), arrays(tmp_path / "several"))
+
+
+def test_a_call_ends_where_something_is_due():
+    loop = train.Loop(20, 6, 0, 9, keep=1, best="", best_mode="max", steps_per_call=4)
+    done, counts = 0, []
+    while done < loop.steps:
+        counts.append(train.at_once(done, loop))
+        done += counts[-1]
+    assert counts == [4, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1]  # due: 6, 9, 12, 18, 20
+    with pytest.raises(UserError, match=r"train\.steps_per_call is 0: take at least 1"):
+        train.at_once(0, loop._replace(steps_per_call=0))
+
+
 def test_nonfinite_loss_stops_names_the_step_and_keeps_the_last_finite_checkpoint(root, tmp_path):
     made = experiment(root, steps=8)
 
