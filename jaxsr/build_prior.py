@@ -75,12 +75,12 @@ def crop_that_fits(
     """What to change where only this share of the memory is there: memory grows with the area."""
     area = factor**2 * max(each["lq"][..., 0].size for each in observations.values())
     side = int((area * share) ** 0.5) // crop["multiple"] * crop["multiple"]
-    rest_of_it = "let config.networks.gen.remat=True recompute what it can"
-    if not side:
-        return f"take a network with fewer scales or maps, or {rest_of_it}"
-    return (
-        f"take a crop, --config.crop.size={side}, fewer images and seeds at once, or {rest_of_it}"
-    )
+    fits = "take a network with fewer scales or maps"
+    if side:
+        fits = f"take a crop, --config.crop.size={side}, or fewer images and seeds at once"
+    if jax.default_backend() == "cpu":  # whose compiler takes the second computation back
+        return fits
+    return f"{fits}, or let config.networks.gen.remat=True recompute what it can"
 
 
 def method(

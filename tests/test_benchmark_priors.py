@@ -16,6 +16,7 @@ def script(root, monkeypatch):
 def test_rows_and_their_tables(script, monkeypatch):
     monkeypatch.setattr(script, "SIZES", {"bare": 128})
     monkeypatch.setattr(script, "DISPATCHED", 2)
+    monkeypatch.setattr(script, "TURN", {"bare": 4})
     monkeypatch.setattr(script, "COUNTS", (2,))
     kept = script.forms
 
