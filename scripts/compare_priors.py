@@ -16,6 +16,7 @@ import importlib
 import json
 import sys
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -55,7 +56,10 @@ def config_of(run: Path) -> dict[str, Any]:
     path = run / "config.json"
     if not path.is_file():
         raise UserError(f"{run} is no work folder: it has no config.json.")
-    config = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not a config in JSON any more: restore it.") from error
     if config.get("algorithm") != "deep_prior":
         raise UserError(f"{run} is a run of {config.get('algorithm')}: name runs of deep_prior.")
     gen = config["networks"]["gen"]["name"]
@@ -93,13 +97,17 @@ def theirs(
 
 
 def kept(path: Path, config: str) -> dict[str, np.ndarray]:
-    """The fit in a file; nothing where there is none, or one of another config."""
+    """The fit in a file, if there is one and it is of this config; UserError for a damaged file."""
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as held:
-        if str(held["config"]) != config:
-            return {}
-        return {name: held[name] for name in held.files if name != "config"}
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            found = {name: held[name] for name in held.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is damaged: remove it, and the same command makes that fit again."
+        ) from error
+    return found if str(found.pop("config", "")) == config else {}
 
 
 def ours(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxsr.data.images import read_image
+from jaxsr.types import UserError
 
 pytest.importorskip("torch")
 
@@ -61,6 +62,10 @@ def test_both_builds_are_scored_on_the_same_observation(script, run, tmp_path, c
     path = out / "fits" / "run" / "astronaut_1.npz"
     assert set(script.kept(path, json.dumps(config, sort_keys=True))) == {"image", "average"}
     assert not script.kept(path, json.dumps(config | {"seed": 5}, sort_keys=True))
+    for damaged in (path.read_bytes()[:-9], b"", b"none"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"astronaut_1.npz is damaged: remove it"):
+            script.kept(path, "")
 
 
 def test_each_run_has_the_measures_that_it_knows(script):
@@ -94,6 +99,9 @@ def test_runs_that_cannot_be_repeated_are_named(script, run, tmp_path, capsys):
         assert script.main(["--runs", str(folder), "--out", str(tmp_path / "out")]) == 2
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
+    (folder / "config.json").write_text("{")
+    assert script.main(["--runs", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert "is not a config in JSON any more" in capsys.readouterr().err
     (run / "evaluation" / "result_astronaut_1_last.png").unlink()
     assert script.main(["--runs", str(run), "--out", str(tmp_path / "out")]) == 2
     assert "result_astronaut_1_last.png is missing" in capsys.readouterr().err
