@@ -6,9 +6,11 @@
     python -m jaxsr.main --config=configs/dip_compose.py --config.image=spoilt.png --config.task.given=True
 
 The data term compares with what was observed what config.task.operators make, one after the other, of the
-restored image: `blur` (sigma, pixels), `lanczos` (factor), `mean_of_channels`. Noise of config.task.sigma is
-added to the observed image and a share config.task.missing of its pixels is lost. With config.task.given the
-image is the observed one, and there is no truth. A new operator is a function in jaxsr/build_observed.py:
+restored image: `blur` (sigma, pixels), `lanczos` (factor), `mean_of_channels`, `corner` (size, the upper
+left). Noise of config.task.sigma is added to the observed image and a share config.task.missing of its pixels
+is lost. With config.task.given the image is the observed one, as it is, and there is no truth;
+config.task.mask is then a grey image of its size, 0 where pixels are missing. Sizes of config.crop are those
+of the restored image. A new operator is a function in jaxsr/build_observed.py:
 
     def box(images: jax.Array, *, factor: int) -> jax.Array:
         b, h, w, c = images.shape
@@ -46,9 +48,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.image = "photograph:astronaut"
     config.seeds, config.placement = (), "auto"
     config.channels = 3
-    config.crop = {"size": 128, "multiple": 32}
+    config.crop = {"size": 128, "multiple": 32, "border": 0}
     config.task = {
-        "name": "composed", "sigma": 0.0, "missing": 0.5, "given": False, "draw": 0,
+        "name": "composed", "sigma": 0.0, "missing": 0.5, "given": False, "mask": "", "draw": 0,
         "operators": ({"name": "blur", "sigma": 1.2}, {"name": "lanczos", "factor": 2}),
     }  # fmt: skip
     config.code = {"name": "noise", "channels": 32, "scale": 0.1}
@@ -122,7 +124,7 @@ def watched(config: ConfigDict) -> None:
 def tiny(config: ConfigDict) -> None:
     """A few steps on a few pixels, for tests."""
     widths(config, (4, 4), (2, 2))
-    config.crop = {"size": 32, "multiple": 8}
+    config.crop = {"size": 32, "multiple": 8, "border": 0}
     config.code.channels = 2
     config.train.steps, config.train.log_every = 4, 1
     config.train.eval_every, config.train.checkpoint_every = 0, 2

@@ -4,6 +4,8 @@
     python -m jaxsr.main --config=configs/dip_features.py:activation    what excites map 0 of that level
     python -m jaxsr.main --config=configs/dip_features.py:paper --config.image=building.jpg \\
         --config.features.weights=vgg19.safetensors                     figure 9: natural pre-image
+    …                                  dip_features.py:paper,heavy      and with heavy noise on the code
+    …                                  dip_features.py:paper,activation      supplement: activation
 
 Paper: arXiv:1711.10925; code: DmitryUlyanov/deep-image-prior 042e0d4, feature_inversion.ipynb and
 activation_maximization.ipynb. The pre-image is an image with the same features in config.features.layers,
@@ -13,13 +15,15 @@ the trunk of a segmenter (one is shipped; level1, level2 …), or `vgg19` of a w
 Differences from the published recipe
 1. Features of the shipped segmenter, or VGG-19 with the normalisation of torchvision, where the paper has
    AlexNet's fc6 in Caffe: so no figure of the paper is repeated exactly.
+   Without a classifier there is no class to excite: activation is that of a map of config.features.layers.
 2. bare: a small network on a crop, 600 steps with a rate of 0.01.
 3. activation: the image given by config.image counts only for its size.
+4. The noise on the weights, in the notebooks for heavy noise and activation, changes nothing there.
 """
 
 from ml_collections import ConfigDict
 
-PRESETS = ("", "paper", "activation", "tiny")
+PRESETS = ("", "paper", "heavy", "activation", "tiny")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -38,16 +42,19 @@ def get_config(preset: str = "") -> ConfigDict:
     config.image = "photograph:astronaut"
     config.seeds, config.placement = (), "auto"
     config.channels = 3
-    config.crop = {"size": 128, "multiple": 32}
-    config.task = {"name": "denoise", "sigma": 0.0, "draw": 0}
-    config.code = {"name": "noise", "channels": 32, "scale": 0.1}
+    config.crop = {"size": 128, "multiple": 32, "border": 0}
+    config.task = {
+        "name": "composed", "sigma": 0.0, "missing": 0.0, "given": True, "mask": "", "draw": 0,
+        "operators": (),
+    }  # fmt: skip
+    config.code = {"name": "noise", "channels": 32, "scale": 0.1, "more": 0}
     config.noise = {"name": "constant", "peak": 0.0}
     config.average = 0.99
     config.fall = 0.0
     config.features = {
         "name": "prior_net", "weights": "pretrained:segmenter", "layers": {"level3": 1.0}
     }  # fmt: skip
-    config.losses = {"preimage": {"name": "feature_l2", "weight": 1.0, "size": 0}}
+    config.losses = {"preimage": {"name": "feature_l2", "weight": 1.0}}
     config.watches, config.stopping = {}, {"watch": ""}
     config.networks = {
         "gen": {
@@ -67,9 +74,11 @@ def get_config(preset: str = "") -> ConfigDict:
         "steps": 600, "log_every": 50, "eval_every": 200, "checkpoint_every": 200, "keep": 1, "best": "",
         "best_mode": "max", "steps_per_call": 1,
     }  # fmt: skip
-    for change in (paper, activation, tiny):
+    for change in (paper, heavy, activation, tiny):
         if change.__name__ in names:
             change(config)
+    if {"paper", "activation"} <= set(names):
+        excited(config)
     return config.lock()
 
 
@@ -82,16 +91,23 @@ def widths(config: ConfigDict, down: tuple[int, ...], skip: tuple[int, ...]) -> 
 
 
 def paper(config: ConfigDict) -> None:
-    """The published network for pre-images: 256×256, of which 224×224 are looked at."""
+    """The published network for pre-images: 256×256, of which the upper left 224×224 are looked at."""
     widths(config, (16, 32, 64, 128, 128, 128), (4,) * 6)
     gen = config.networks.gen
     gen.down_sizes = gen.up_sizes = (7, 7, 5, 5, 3, 3)
     gen.enlarge, gen.reduce, gen.pad = ("nearest",) * 6, "avg", "zero"
-    config.crop = {"size": 256, "multiple": 64}
+    config.crop = {"size": 224, "multiple": 224, "border": 0}
+    config.task.operators, config.code.more = ({"name": "corner", "size": 224},), 32
     config.features = {"name": "vgg19", "weights": "", "layers": {"relu4_1": 1.0}}
-    config.losses.preimage.size = 224
     config.optimisers.gen.rate.peak = 0.001
     config.train.steps = 3100
+
+
+def heavy(config: ConfigDict) -> None:
+    """A code of two maps, shaken beyond recognition, and less and less."""
+    config.code.channels, config.train.steps = 2, 20_000
+    config.noise = {"name": "stages", "values": (10.0, 2.0, 0.5), "until": (10_000, 15_000)}
+    config.optimisers.gen.rate.peak = 0.01
 
 
 def activation(config: ConfigDict) -> None:
@@ -102,10 +118,20 @@ def activation(config: ConfigDict) -> None:
     config.noise.peak = 0.03
 
 
+def excited(config: ConfigDict) -> None:
+    """The published network for activations, all of whose 256×256 pixels are looked at."""
+    widths(config, (16, 32, 64, 128, 128, 128), (0, 4, 4, 4, 4, 4))
+    gen = config.networks.gen
+    gen.down_sizes, gen.up_sizes = (5, 3, 5, 5, 3, 5), (5, 3, 5, 3, 5, 3)
+    gen.enlarge, gen.pad = ("bilinear",) * 6, "reflection"
+    config.crop = {"size": 256, "multiple": 64, "border": 0}
+    config.task.operators, config.code.more = (), 0
+
+
 def tiny(config: ConfigDict) -> None:
     """A few steps on a few pixels, for tests."""
     widths(config, (4, 4), (2, 2))
-    config.crop = {"size": 32, "multiple": 4}
+    config.crop = {"size": 32, "multiple": 4, "border": 0}
     config.code.channels = 2
     config.train.steps, config.train.log_every = 4, 1
     config.train.eval_every, config.train.checkpoint_every = 0, 2

@@ -37,7 +37,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.image = "photograph:astronaut"
     config.seeds, config.placement = (), "auto"
     config.channels = 3
-    config.crop = {"size": 64, "multiple": 32}
+    config.crop = {"size": 64, "multiple": 32, "border": 0}
     config.task = {"name": "impedance", "sigma": 25.0, "draw": 0}
     config.code = {"name": "noise", "channels": 32, "scale": 0.1}
     config.noise = {"name": "constant", "peak": 0.0}
@@ -87,7 +87,7 @@ def paper(config: ConfigDict) -> None:
 def tiny(config: ConfigDict) -> None:
     """A few steps on a few pixels, for tests."""
     widths(config, (4, 4), (2, 2))
-    config.crop = {"size": 32, "multiple": 4}
+    config.crop = {"size": 32, "multiple": 4, "border": 0}
     config.code.channels = 2
     config.train.steps, config.train.log_every = 4, 1
     config.train.eval_every, config.train.checkpoint_every = 0, 2

@@ -10,9 +10,10 @@
                                                                                depth4, depth2, resnet, unet
 
 Paper: arXiv:1711.10925; code: DmitryUlyanov/deep-image-prior 042e0d4, inpainting.ipynb. A mask is a grey
-image as large as the picture, 0 where pixels are missing and 255 where they are known; without one,
-config.task.text is written over the picture. The truth is the picture itself, of which the network does not
-see the masked part: with a picture that is spoilt there, the score of the hole means nothing.
+image as large as the picture, 0 where pixels are missing and 255 where they are known; several images have
+one in common or one each, separated by commas. Without a mask config.task.text is written over the picture.
+The truth is the picture itself, of which the network does not see the masked part: with a picture that is
+spoilt there, the score of the hole means nothing.
 
 Differences from the published recipe
 1. bare: a small network on a crop, 1,200 steps.
@@ -42,7 +43,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.image = "photograph:astronaut"
     config.seeds, config.placement = (), "auto"
     config.channels = 3
-    config.crop = {"size": 128, "multiple": 64}
+    config.crop = {"size": 128, "multiple": 64, "border": 0}
     config.task = {"name": "inpaint", "mask": "", "text": "deep image prior"}
     config.code = {"name": "noise", "channels": 32, "scale": 0.1}
     config.noise = {"name": "constant", "peak": 0.03}
@@ -132,7 +133,7 @@ def watched(config: ConfigDict) -> None:
 
 def tiny(config: ConfigDict) -> None:
     """A few steps on a few pixels, for tests."""
-    config.crop = {"size": 64, "multiple": 64}
+    config.crop = {"size": 64, "multiple": 64, "border": 0}
     if config.networks.gen.name == "skip_net":
         widths(config, (4, 4), 2)
     config.train.steps, config.train.log_every = 4, 1

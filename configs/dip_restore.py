@@ -12,7 +12,8 @@ Differences from the published recipe
 1. bare: a small network on a crop, 1,000 steps with a rate of 0.01.
 2. A step that makes the fit fall by 5 dB is taken back with the moments of Adam, and every step is looked at;
    the reference keeps the moments and looks at one of 50.
-3. paper: sides that are multiples of 32 instead of a border of one reflected pixel (514×514 there).
+3. paper: sides that are multiples of 32; with config.crop.border=1 also the reference's border of one
+   mirrored pixel (514×514 there), which is part of its score.
 4. The last image is made from the code without noise.
 """
 
@@ -45,7 +46,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.image = "photograph:astronaut"
     config.seeds, config.placement = (), "auto"
     config.channels = 3
-    config.crop = {"size": 128, "multiple": 32}
+    config.crop = {"size": 128, "multiple": 32, "border": 0}
     config.task = {"name": "restore", "missing": 0.5, "alike": False, "draw": 0}
     config.code = {"name": "noise", "channels": 32, "scale": 0.1}
     config.noise = {"name": "constant", "peak": 0.03}
@@ -97,7 +98,7 @@ def few(config: ConfigDict) -> None:
     """2 % of the pixels are left, the same in all channels."""
     widths(config, (16, 32, 64, 128, 128), (0,) * 5)
     config.networks.gen.reduce = "avg"
-    config.crop.size, config.task = 0, {"name": "restore", "missing": 0.98, "alike": True}
+    config.crop.size, config.task.missing, config.task.alike = 0, 0.98, True
     config.noise.peak = 0.0
 
 
@@ -122,7 +123,7 @@ def watched(config: ConfigDict) -> None:
 def tiny(config: ConfigDict) -> None:
     """A few steps on a few pixels, for tests."""
     widths(config, (4, 4), (2, 2))
-    config.crop = {"size": 32, "multiple": 4}
+    config.crop = {"size": 32, "multiple": 4, "border": 0}
     config.code.channels = 2
     config.train.steps, config.train.log_every = 4, 1
     config.train.eval_every, config.train.checkpoint_every = 0, 2

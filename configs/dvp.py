@@ -3,7 +3,8 @@
     python -m jaxsr.main --config=configs/dvp.py                 a toy, see below
     python -m jaxsr.main --config=configs/dvp.py:irt             a program that jumps between two solutions
     python -m jaxsr.main --config=configs/dvp.py:paper \
-        --config.clip.input=frames --config.clip.processed=coloured --config.flow.weights=spynet.npz
+        --config.clip.input=frames --config.clip.processed=coloured --config.flow.weights=spynet.npz \
+        --config.features.weights=vgg19.safetensors
 
 Paper: arXiv:2010.11838; code: ChenyangLEI/deep-video-prior cb8920a. One network learns to turn the frames of
 one clip into the processed ones; it learns what they share before it learns their flicker. A clip is a folder
@@ -34,8 +35,9 @@ Differences from the published recipe
    (config.evaluation.truncate).
 3. Clips of unequal length are refused, where the reference drops the longer one's end.
 4. paper: VGG19 is torchvision's, with max-pool and features as they are (the PyTorch port); the reference has
-   MatConvNet's, average-pool, features divided by 255. Without config.features.weights the L1 of pixels is
-   left, and that is said.
+   MatConvNet's, average-pool, features divided by 255. The L1 of pixels is in [0, 1] as in the reference; the
+   port takes it of normalised images, about 4.4 times as large, beside the same features. Without
+   config.features.weights the L1 of pixels is left, and that is said.
 5. irt: competes as main_IRT.py and the port do; the newer script never does.
 """
 

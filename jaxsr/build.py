@@ -148,6 +148,7 @@ def from_images(family: Any, plain: Mapping[str, Any]) -> Experiment:
         report=evaluate.report,
         ended=lambda state: False,
         smaller=functools.partial(fewer, data["batch"]),
+        later=(),
         loop=loop,
         place=placement(seeds=1, split=True),
         seed=plain["seed"],

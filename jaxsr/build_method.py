@@ -113,6 +113,7 @@ SCHEDULES = {
     "linear": optimisers.linear,
     "multistep": optimisers.multistep,
     "poly": optimisers.poly,
+    "stages": optimisers.stages,
 }
 ADVERSARIAL = {
     "hinge": (adversarial.gen_hinge, adversarial.disc_hinge),

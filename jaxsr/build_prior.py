@@ -65,7 +65,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     return Experiment(
         algorithm=algorithm, frozen=frozen, batches=batches, evaluate=made, report=evaluate.report,
         ended=ended, smaller=functools.partial(crop_that_fits, observations, factor, config["crop"]),
-        loop=loop, place=place, seed=config["seed"], config=config,
+        later=(), loop=loop, place=place, seed=config["seed"], config=config,
     )  # fmt: skip
 
 
@@ -138,31 +138,39 @@ def terms(
 ) -> tuple[dict[str, tuple[float, prior.Term]], Tree]:
     """{name: (weight, term)} of the section `losses`, and the frozen weights of its features.
 
-    observed: the data term; variation: of the image alone; feature_l1, feature_l2: features of the image
-    and of `lq`; activation: one map of a layer. The last three need the section `features`.
+    observed: the data term; variation: of the image alone; feature_l1, feature_l2: features of what is
+    observed of the image and of `lq`; activation: one map of a layer. The last three need `features`.
     """
     extract, frozen, layers = None, {}, {}
     if "features" in config:
+        if config["channels"] != 3:
+            raise UserError("config.features looks at colours: let config.channels be 3.")
         extract, held, layers = features(config["features"])
         frozen = {"features": held}
     simple = {"observed": lambda: prior.data_term(operator), "variation": varying}
-    deep = {name: functools.partial(resembling, fn) for name, fn in FEATURE.items()}
+    deep = {name: functools.partial(resembling, fn, operator) for name, fn in FEATURE.items()}
     deep["activation"] = exciting
     made = {}
     for name, section in config["losses"].items():
-        kind, where = section["name"], f"losses.{name}"
+        kind, where = section.get("name", ""), f"losses.{name}"
         function = pick(simple | deep, kind, f"{where}.name")
         if kind in deep and extract is None:
             raise UserError(f"config.{where} needs features: add a section config.features.")
         given = {"extract": extract, "layers": layers} if kind in deep else {}
         made[name] = (
-            float(section["weight"]), call(function, rest(section, "name", "weight"), where, **given)
-        )  # fmt: skip
+            call(weight, {k: v for k, v in section.items() if k == "weight"}, where),
+            call(function, rest(section, "name", "weight"), where, **given),
+        )
     if not made:
         raise UserError(
             "config.losses is empty: the data term is {'name': 'observed', 'weight': 1.0}."
         )
     return made, frozen
+
+
+def weight(*, weight: float) -> float:
+    """The weight of a loss."""
+    return float(weight)
 
 
 def varying(*, power: float) -> prior.Term:
@@ -176,18 +184,14 @@ def varying(*, power: float) -> prior.Term:
 
 
 def resembling(
-    distance: Callable[..., dict[str, jax.Array]], *, extract: Callable[..., Any],
-    layers: Mapping[str, float], size: int,
+    distance: Callable[..., dict[str, jax.Array]], operator: scene.Operator, *,
+    extract: Callable[..., Any], layers: Mapping[str, float],
 ) -> prior.Term:  # fmt: skip
-    """The distance between the features of the image and of `lq`, see `perceptual.compared`.
-
-    size: of the upper left part that is looked at; 0 for all. The reference makes 256 and looks at 224.
-    """
+    """The distance between the features of operator(image) and of `lq`, see `perceptual.compared`."""
     value = perceptual.compared(distance, extract, layers)
 
     def term(image: jax.Array, batch: Batch, frozen: Tree) -> jax.Array:
-        seen = (x[:, :size, :size] if size else x for x in (image, batch["lq"]))
-        return value(frozen["features"], *seen)
+        return value(frozen["features"], operator(image), batch["lq"])
 
     return term
 

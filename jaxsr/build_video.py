@@ -1,5 +1,6 @@
 """Deep Video Prior: what it needs of a config, and the experiment that it describes."""
 
+import contextlib
 import functools
 import itertools
 import math
@@ -50,8 +51,9 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     return Experiment(
         algorithm=algorithm, frozen=frozen, batches=order,
         evaluate=made, report=evaluate.report, ended=lambda state: False,
-        smaller=functools.partial(smaller_frames, config["clip"]["shrink"]),
-        loop=train, place=placement(seeds=1, split=False), seed=config["seed"], config=config,
+        smaller=functools.partial(smaller_frames, config["clip"], config["slide"]["size"]),
+        later=later(order, train.steps), loop=train, place=placement(seeds=1, split=False),
+        seed=config["seed"], config=config,
     )  # fmt: skip
 
 
@@ -97,8 +99,19 @@ def ordered(
     return batches
 
 
-def smaller_frames(shrink: int, share: float) -> str:
+def later(
+    order: Callable[..., Iterator[dict[str, np.ndarray]]], steps: int
+) -> list[dict[str, Any]]:
+    """The last batch of a run: its frames are larger than those of a beginning that is `coarse`."""
+    with contextlib.closing(order(0, max(0, steps - 1), (0, 1))) as held:
+        return [next(held)]
+
+
+def smaller_frames(clip: Mapping[str, Any], size: int, share: float) -> str:
     """What to change where only this share of the memory is there: memory grows with the area."""
+    if clip["input"].startswith(PHOTOGRAPH):
+        return f"make the window smaller, --config.slide.size={int(size * share**0.5)}"
+    shrink = clip["shrink"]
     return f"shrink the frames, --config.clip.shrink={math.ceil((shrink + 1e-9) / share**0.5)}"
 
 
@@ -113,6 +126,11 @@ def observed(config: Mapping[str, Any]) -> tuple[clips.Clip, clips.Clip]:
     read = functools.partial(clips.read_clip, **options)
     name = section["input"].removeprefix(PHOTOGRAPH)
     if name != section["input"]:
+        if (options["start"], options["frames"], options["shrink"]) != (0, 0, 1):
+            raise UserError(
+                "config.clip.start, frames and shrink choose from files: the clip of a photograph is that of "
+                "config.slide (frames, size, pace)."
+            )
         picture = fetch(load(photographs(names=(name,)), report=logs.say)[0])["hq"]
         given = call(clips.slide, config["slide"], "slide", image=picture)
     else:

@@ -14,7 +14,7 @@ from jaxsr.metrics.psnr import psnr
 from jaxsr.metrics.warping import Pair, pair_error
 from jaxsr.protocols import to_uint8
 from jaxsr.sheets import Cell, sheet
-from jaxsr.types import Batch, Tree
+from jaxsr.types import Batch, Tree, UserError
 
 PROTOCOL = (
     "means over frames, 8 bits, all channels; flicker: mean |difference to the frame before| in [0, 1], "
@@ -44,6 +44,8 @@ def temporal(
     downwards, where flicker is seen as stripes across). Means of the output: flicker, fidelity and, with
     motion, warping short, warping long, warping, warping squared.
     """
+    if shown < 1:
+        raise UserError(f"config.evaluation.shown is {shown}: the strip has at least one frame.")
     known = functools.cache(motion) if motion else dict
     protocol = PROTOCOL + WARPING * (motion is not None)
 

@@ -44,7 +44,7 @@ def restored(
     same of the step that is kept, «stopped image» and «stopped average». Writes step_<n>.csv, .md (mean ±
     standard deviation over seeds) and .png, curves.png (from ../metrics.jsonl), and the results as
     result_<image>_<seed>_last.png, …_average.png and so on. With several seeds also their mean and standard
-    deviation, of the averages: result_<image>_mean.png and …_deviation.png, and as numbers (`mean`,
+    deviation (n - 1), of the averages: result_<image>_mean.png and …_deviation.png, and as numbers (`mean`,
     `deviation`, float32 [H,W,c]) in result_<image>.npz.
     Means over images and seeds: psnr, psnr average (and stopped), and with a mask psnr hole … (of what was
     missing, not of what is held out); nothing without a truth.
@@ -67,7 +67,7 @@ def restored(
             if len(seeds) > 1:
                 stack = np.stack([made[seed, "average"] for seed in seeds])
                 shown[f"mean of {len(seeds)}"] = mean = stack.mean(0)
-                deviation = stack.std(0)
+                deviation = stack.std(0, ddof=1)
                 rows.append(row(name, "", "mean of seeds", mean, seen))
                 pictures[f"result_{name}_mean.png"] = picture(mean)
                 pictures[f"result_{name}_deviation.png"] = coloured(deviation)
@@ -91,7 +91,7 @@ def restored(
             watches=watches,
             lines={
                 name: max(scores(image, seen)["psnr"] for image in baselines[name].values())
-                for name, seen in observations.items() if "hq" in seen
+                for name, seen in observations.items() if "hq" in seen and baselines[name]
             },
         )  # fmt: skip
         for file, image in pictures.items():

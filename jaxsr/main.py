@@ -10,6 +10,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from jaxsr.terminal import ended
 from jaxsr.types import UserError
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -97,21 +98,21 @@ def main(arguments: list[str]) -> None:
 
     config = CONFIG.value
     workdir = Path(WORKDIR.value or f"runs/{config.name}")
-    try:
+
+    def run() -> None:
         with contextlib.ExitStack() as stack:
             if DISTRIBUTED.value:
                 processes.join(DISTRIBUTED.value)
                 if not processes.is_first():
                     quiet = stack.enter_context(open(os.devnull, "w"))
                     stack.enter_context(contextlib.redirect_stdout(quiet))
-            experiment = build.experiment(config)
-            run = train.train if MODE.value == "train" else train.evaluate
-            run(experiment, workdir)
+            mode = train.train if MODE.value == "train" else train.evaluate
+            mode(build.experiment(config), workdir)
+
+    try:
+        sys.exit(ended("jaxsr", run))
     except UserError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        print("jaxsr: interrupted; what was saved before is kept.", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

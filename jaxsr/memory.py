@@ -38,18 +38,18 @@ def check(need: int, room: int, smaller: Callable[[float], str]) -> None:
 
 
 def checked(function: Any, smaller: Callable[[float], str]) -> Callable[..., Any]:
-    """A jitted function that is compiled at its first call, and run only where it fits (`check`).
+    """The program of a jitted function for some arguments, to be called with them; UserError: see `check`.
 
-    Each new shape of the arguments is compiled and looked at anew.
+    Each new shape of the arguments is compiled and looked at once.
     """
     compiled: dict[tuple[Any, ...], Any] = {}
 
-    def call(*given: Any) -> Any:
+    def program(*given: Any) -> Any:
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(given))
         if shapes not in compiled:
-            program = function.lower(*given).compile()
-            check(needed(program), total(), smaller)
-            compiled[shapes] = program
-        return compiled[shapes](*given)
+            made = function.lower(*given).compile()
+            check(needed(made), total(), smaller)
+            compiled[shapes] = made
+        return compiled[shapes]
 
-    return call
+    return program

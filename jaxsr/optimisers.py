@@ -25,6 +25,11 @@ def multistep(*, peak: float, milestones: Sequence[int], factor: float) -> Sched
     )
 
 
+def stages(*, values: Sequence[float], until: Sequence[int]) -> Schedule:
+    """values[i] before iteration until[i], and the last of them after that: one value more than ends."""
+    return optax.join_schedules([optax.constant_schedule(value) for value in values], list(until))
+
+
 def cosine(*, peak: float, warmup: int, steps: int, final: float) -> Schedule:
     """Linear from 0 to `peak` over `warmup` steps, then half a cosine to `final` at step `steps`."""
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps, final)

@@ -34,7 +34,8 @@ def curves(
                     axes.plot(steps, values, color=f"C{place % 10}", lw=1, alpha=0.85, label=label)
                 if metric.startswith("psnr") and image in lines:
                     axes.axhline(lines[image], color=f"C{place % 10}", ls="--", lw=0.8)
-            if not metric.startswith("psnr"):
+            drawn = [value for line in axes.get_lines() for value in line.get_ydata()]
+            if not metric.startswith("psnr") and min(drawn, default=0) > 0:  # not of an activation
                 axes.set_yscale("log")
             axes.set_title(f"{metric}, dB" if metric.startswith("psnr") else metric, fontsize=10)
             axes.set_xlabel("step")

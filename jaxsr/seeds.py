@@ -60,7 +60,12 @@ def several(experiment: Experiment, seeds: Sequence[int], placement: str) -> Exp
     def ended(state: State) -> bool:
         return all(experiment.ended(wrap.own(state, m)) for m in members)
 
+    later = [
+        {f"{m.name}/{key}": x for m in members for key, x in batch.items()}
+        for batch in experiment.later
+    ]
     return experiment._replace(
+        later=later,
         algorithm=wrap.several(experiment.algorithm, members=members, placed=placed),
         batches=batches,
         evaluate=evaluated,

@@ -61,6 +61,7 @@ class Experiment(NamedTuple):
     report:    folder -> text shown at the end of a run
     ended:     state -> whether more steps would change nothing: the run ends before its last step
     smaller:   share of the memory needed that there is, in 0..1 -> what to change, for a sentence
+    later:     host batches of other shapes than the first, of which the memory is looked at before the run
     loop:      lengths and intervals
     place:     where arrays live
     seed:      of keys and data
@@ -74,6 +75,7 @@ class Experiment(NamedTuple):
     report: Callable[[Path], str]
     ended: Callable[[State], bool]
     smaller: Callable[[float], str]
+    later: Sequence[Batch]
     loop: Loop
     place: Placement
     seed: int
@@ -190,7 +192,7 @@ def take_steps(run: Run, state: State) -> State:
     """The steps of a run from the state's own on, to the last, to its own end or to a signal."""
     experiment, loop, first = run.experiment, run.experiment.loop, int(state.step)
     place = experiment.place
-    step = memory.checked(
+    program = memory.checked(
         jax.jit(
             functools.partial(steps_in_turn, experiment.algorithm.step),
             donate_argnums=1,
@@ -198,6 +200,8 @@ def take_steps(run: Run, state: State) -> State:
         ),
         experiment.smaller,
     )
+    for batch in experiment.later:
+        program([step_key(experiment.seed, first)], state, [devices.put(batch, place)], run.frozen)
     pending: list[tuple[int, Any]] = []
     clock, done = time.monotonic(), first
     with contextlib.closing(batches(experiment, first)) as held, stop_requested() as signals:
@@ -205,7 +209,8 @@ def take_steps(run: Run, state: State) -> State:
             numbers = range(done, done + at_once(done, loop))
             given = [devices.put(next(held), place) for _ in numbers]
             keys = [step_key(experiment.seed, number) for number in numbers]
-            state, metrics, _ = step(keys, state, given, run.frozen)
+            call = program(keys, state, given, run.frozen)
+            state, metrics, _ = call(keys, state, given, run.frozen)
             pending.extend((number + 1, each) for number, each in zip(numbers, metrics))
             done += len(numbers)
             reporting = is_due(done, loop.log_every)

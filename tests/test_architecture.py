@@ -65,7 +65,7 @@ ALLOWED["build_video"] = ALLOWED["build_method"] | {"build_method"}
 ALLOWED["build"] = ALLOWED["build_method"] | {
     "build_method", "build_images", "build_prior", "build_toolchain", "build_video"
 }  # fmt: skip
-ALLOWED["main"] = {"types", "build", "processes", "train"}
+ALLOWED["main"] = {"types", "build", "processes", "terminal", "train"}
 
 
 def part(path: Path) -> str:

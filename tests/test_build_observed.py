@@ -37,15 +37,16 @@ def test_codes_and_their_sizes():
 
 def section(**changes):
     return {
-        "name": "composed", "sigma": 0.0, "missing": 0.0, "given": False, "draw": 0, "operators": ()
+        "name": "composed", "sigma": 0.0, "missing": 0.0, "given": False, "mask": "", "draw": 0,
+        "operators": (),
     } | changes  # fmt: skip
 
 
 def whole(task, image, **changes):
     """A config's sections that say what is observed of some image files."""
     return {
-        "task": task, "image": image, "channels": 3, "crop": {"size": 0, "multiple": 4}, "watches": {},
-        "code": {"name": "noise"},
+        "task": task, "image": image, "channels": 3, "crop": {"size": 0, "multiple": 4, "border": 0},
+        "watches": {}, "code": {"name": "noise"},
     } | changes  # fmt: skip
 
 
@@ -101,6 +102,74 @@ def test_pixels_that_are_held_out_are_no_part_of_the_mask(tmp_path):
     with pytest.raises(UserError, match="held_out.share is 1.5"):
         watches["held_out"]["share"] = 1.5
         build_observed.observed(whole(task, str(tmp_path / "one.png"), watches=watches), operator)
+
+
+def test_each_image_is_spoilt_as_if_it_were_alone(tmp_path):
+    names = [str(tmp_path / f"{number}.png") for number in range(2)]
+    for number, name in enumerate(names):
+        saved(name, number)
+    task, watches = section(sigma=25.0, missing=0.5), {"held_out": {"share": 0.25, "rate": 0.1}}
+    alone = build_observed.observed(whole(task, names[1], watches=watches), lambda x: x)["1"]
+    both = build_observed.observed(whole(task, ",".join(names), watches=watches), lambda x: x)
+    assert list(both) == ["0", "1"] and alone.keys() == {"lq", "hq", "mask", "held"}
+    for key, value in alone.items():
+        np.testing.assert_array_equal(both["1"][key], value)
+    with pytest.raises(UserError, match="two images '1'"):
+        build_observed.observed(whole(task, f"{names[1]},{names[1]}"), lambda x: x)
+
+
+def test_masks_are_as_large_as_the_whole_image_and_cut_with_it(tmp_path):
+    """One for all images or one each; the sizes that the sentence names are those of the files."""
+    saved(tmp_path / "one.png", 0)
+    saved(tmp_path / "two.png", 1)
+    levels = np.full((16, 24), 255, np.uint8)
+    levels[5, 10] = 0
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    Image.fromarray(levels.T).save(tmp_path / "turned.png")
+
+    def masked(image, mask):
+        task = {"name": "inpaint", "mask": mask, "text": ""}
+        crop = {"size": 8, "multiple": 4, "border": 0}
+        return build_observed.observed(whole(task, image, crop=crop), lambda x: x)
+
+    both = ",".join(str(tmp_path / f"{name}.png") for name in ("one", "two"))
+    mask = str(tmp_path / "mask.png")
+    for given in (mask, f"{mask},{mask}"):
+        found = masked(both, given)
+        for each in found.values():
+            assert each["mask"].shape == (8, 8, 1) and each["mask"].sum() == 63
+            assert each["mask"][1, 2] == 0
+    with pytest.raises(UserError, match="turned.png is 16×24 pixels, and one 24×16: make them"):
+        masked(str(tmp_path / "one.png"), str(tmp_path / "turned.png"))
+    with pytest.raises(UserError, match="mask names 3 masks for 2 of config.image"):
+        masked(both, f"{mask},{mask},{mask}")
+
+
+def test_the_crop_of_a_small_image_is_that_of_the_large_one(tmp_path):
+    saved(tmp_path / "small.png", 0, size=(10, 11))
+    task = {"name": "super_resolution", "factor": 4, "given": True}
+    for most, multiple, size in ((0, 16, (8, 8)), (0, 2, (10, 11)), (16, 16, (4, 4))):
+        crop = {"size": most, "multiple": multiple, "border": 0}
+        config = whole(task, str(tmp_path / "small.png"), crop=crop)
+        assert build_observed.observed(config, lambda x: x)["small"]["lq"].shape == (*size, 3)
+
+
+def test_the_upper_left_corner_is_observed_and_the_code_is_larger():
+    operator, factor = build_observed.operator_of(
+        section(operators=({"name": "corner", "size": 3},))
+    )
+    image = jax.random.uniform(jax.random.key(0), (1, 5, 5, 3))
+    np.testing.assert_array_equal(operator(image), image[:, :3, :3])
+    draw = build_observed.noise_code(factor=factor, channels=2, scale=0.1, more=2)
+    assert draw(jax.random.key(0), {"lq": jnp.zeros((1, 3, 3, 3))}).shape == (1, 5, 5, 2)
+
+
+def test_a_baseline_is_shown_where_it_means_something():
+    seen = {"lq": np.zeros((4, 4, 3), np.float32), "mask": np.zeros((4, 4, 1), np.float32)}
+    assert list(build_observed.baselines(seen, 1)) == ["observed"]
+    assert not build_observed.baselines(seen, 2)
+    (large,) = build_observed.baselines({"lq": seen["lq"]}, 2).values()
+    assert large.shape == (8, 8, 3)
 
 
 def test_the_four_targets_of_impedance(tmp_path):

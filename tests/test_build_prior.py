@@ -136,7 +136,7 @@ def test_each_of_many_images_and_seeds_is_its_single_run(root, tmp_path):
     held = np.load(tmp_path / "all" / "evaluation" / "result_coffee.npz")
     averages = [together.extra[f"coffee_{seed}"]["average"][0] for seed in (3, 5)]
     np.testing.assert_allclose(held["mean"], np.mean(averages, 0), atol=1e-6)
-    np.testing.assert_allclose(held["deviation"], np.std(averages, 0), atol=1e-6)
+    np.testing.assert_allclose(held["deviation"], np.std(averages, 0, ddof=1), atol=1e-6)
     text = (tmp_path / "all" / "evaluation" / "step_00000004.md").read_text()
     assert "| all | last | " in text and " ± " in text
 

@@ -1,5 +1,6 @@
 """Deep Video Prior from its config: what it sees and refuses, what it writes, and that it resumes."""
 
+import contextlib
 import csv
 import itertools
 import runpy
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from reference.random_trees import random_like, shapes_of
 
-from jaxsr import build, build_video, evaluate_clips, train
+from jaxsr import build, build_video, evaluate_clips, memory, train
 from jaxsr.data.images import read_image
 from jaxsr.interchange import convert, layouts_flow
 from jaxsr.models.spynet import SPyNet
@@ -194,6 +195,31 @@ def test_published_values(root):
 
 
 def test_what_does_not_fit_names_smaller_frames(root):
-    made = build.experiment(config(root, clip__shrink=2))
-    assert made.smaller(0.3) == "shrink the frames, --config.clip.shrink=4"
-    assert made.smaller(0.999).endswith("shrink=3")
+    made = build.experiment(config(root, slide__size=96))
+    assert made.smaller(0.25) == "make the window smaller, --config.slide.size=48"
+    clip = {"input": "frames", "shrink": 2}
+    assert build_video.smaller_frames(clip, 96, 0.3) == "shrink the frames, --config.clip.shrink=4"
+    assert build_video.smaller_frames(clip, 96, 0.999).endswith("shrink=3")
+    with pytest.raises(UserError, match="clip.start, frames and shrink choose from files"):
+        build.experiment(config(root, clip__shrink=2))
+
+
+def test_a_coarse_beginning_is_refused_where_the_rest_does_not_fit(root, tmp_path, monkeypatch):
+    """Before the first step, and not when the whole frames come."""
+    made = build.experiment(config(root, schedule__coarse=True))
+    (whole,) = made.later
+    with contextlib.closing(made.batches(0, 0, (0, 1))) as batches:
+        first = next(batches)
+    assert whole["frame"].shape[1] == 2 * first["frame"].shape[1]
+    seen = []
+
+    def needed(program):
+        seen.append(program)
+        return 2 * memory.total()
+
+    monkeypatch.setattr(memory, "needed", needed)
+    with pytest.raises(UserError, match="make the window smaller"):
+        train.train(made, tmp_path / "run")
+    (program,) = seen
+    shapes = [tuple(each.shape) for each in jax.tree.leaves(program.args_info)]
+    assert whole["frame"].shape in shapes and first["frame"].shape not in shapes

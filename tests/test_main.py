@@ -57,6 +57,18 @@ def test_mode_evaluate_without_a_checkpoint(root, tmp_path):
     assert f"{tmp_path / 'new'} holds no checkpoint" in done.stderr
 
 
+def test_a_reader_that_goes_away_ends_the_run_without_a_traceback(root, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    flags = ["--config=configs/dip_denoise.py:tiny", f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxsr.main", *flags], cwd=root, stdout=write, stderr=subprocess.PIPE,
+        text=True, timeout=300,
+    )  # fmt: skip
+    os.close(write)
+    assert done.returncode == 141 and "Traceback" not in done.stderr
+
+
 def folder_config(path, **data):
     def change(config):
         config.data.root = ""

@@ -29,12 +29,13 @@ def test_what_does_not_fit_is_refused_with_the_share_that_would():
 
 
 def test_a_new_shape_is_compiled_and_looked_at_anew(monkeypatch):
-    function = memory.checked(jax.jit(lambda x: 2 * x), lambda share: "take less")
-    assert float(function(jnp.ones(2)).sum()) == 4
-    monkeypatch.setattr(memory, "needed", lambda program: 2 * memory.total())
-    assert float(function(jnp.ones(2)).sum()) == 4
+    program = memory.checked(jax.jit(lambda x: 2 * x), lambda share: "take less")
+    two = jnp.ones(2)
+    assert float(program(two)(two).sum()) == 4
+    monkeypatch.setattr(memory, "needed", lambda made: 2 * memory.total())
+    assert program(two) is program(two)
     with pytest.raises(UserError, match="take less"):
-        function(jnp.ones(3))
+        program(jnp.ones(3))
 
 
 @pytest.mark.usefixtures("unoptimised")

@@ -11,7 +11,7 @@ from jaxsr import state as states
 from jaxsr.algorithms.stopping import Watch, choose
 from jaxsr.algorithms.supervised import weighted
 from jaxsr.state import State
-from jaxsr.types import Algorithm, Batch, Metrics, Network, Tree
+from jaxsr.types import Algorithm, Batch, Metrics, Network, Tree, UserError
 
 Term = Callable[[jax.Array, Batch, Tree], jax.Array]
 
@@ -150,5 +150,8 @@ def residual(
     """What an image leaves unexplained of the observation, 0 where nothing is known."""
     made = operator(image)
     if made.shape != batch["lq"].shape:
-        raise ValueError(f"the operator makes {made.shape}, and {batch['lq'].shape} was observed.")
+        raise UserError(
+            f"the operator of config.task makes {made.shape}, and {batch['lq'].shape} was observed: they "
+            "have to be equal."
+        )
     return (made - batch["lq"]) * batch.get("mask", jnp.ones(()))

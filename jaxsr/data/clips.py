@@ -156,6 +156,10 @@ def gain(rng: np.random.Generator, clip: Clip, *, mean: float, deviation: float)
 
 def tints(rng: np.random.Generator, clip: Clip, *, first: Sequence[float], second: Sequence[float]):
     """Half of the frames, the first among them, in one tint (R, G, B) and half in another: two modes."""
+    if len(first) != 3 or len(second) != 3:
+        raise UserError(
+            "config.flicker.first and config.flicker.second are tints: three numbers each (R, G, B)."
+        )
     count = len(clip.frames)
     others = rng.permutation(np.arange(1, count))[: count // 2]
     return _times(clip, np.where(np.isin(np.arange(count), others)[:, None], second, first))

@@ -6,18 +6,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxsr.data.images import read_image
 from jaxsr.types import UserError
 
 # float32 in [0, 1]: `lq` [h,w,c] as observed, `mask` [h,w,1 or c] (1 where known), `hq` [H,W,c] the truth
 Observation = dict[str, np.ndarray]
 
 
-def centre(image: np.ndarray, *, size: int, multiple: int) -> np.ndarray:
+def centre(image: np.ndarray, *, size: int, multiple: int, border: int) -> np.ndarray:
     """The middle of an image [h,w,c]: at most `size` a side (0: all), sides multiples of `multiple`.
 
+    border: pixels that are then added all round, the image mirrored, its edge not repeated
     Raises UserError for an image that is smaller than the multiple.
     """
+    if size < 0 or multiple < 1 or border < 0:
+        raise UserError(
+            f"config.crop has size {size}, multiple {multiple} and border {border}: at least 0, 1 and 0."
+        )
     sides = [min(n, size) if size else n for n in image.shape[:2]]
     height, width = (n // multiple * multiple for n in sides)
     if not height or not width:
@@ -26,7 +30,8 @@ def centre(image: np.ndarray, *, size: int, multiple: int) -> np.ndarray:
             "the network halves: take a larger one, or fewer scales."
         )
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]
+    cut = image[top : top + height, left : left + width]
+    return np.pad(cut, ((border, border), (border, border), (0, 0)), mode="reflect")
 
 
 def noisy(rng: np.random.Generator, image: np.ndarray, *, sigma: float) -> Observation:
@@ -53,8 +58,8 @@ def reduced(
         return {"lq": unit(image)}
     if image.shape[0] % factor or image.shape[1] % factor:
         raise UserError(
-            f"an image of {image.shape[1]}×{image.shape[0]} pixels cannot be reduced {factor} times: "
-            f"let config.crop.multiple be a multiple of {factor}."
+            f"an image of {image.shape[1]}×{image.shape[0]} pixels cannot be reduced {factor} times: let "
+            f"config.crop.multiple be a multiple of {factor}, and config.crop.border 0."
         )
     size = image.shape[1] // factor, image.shape[0] // factor
     planes = [
@@ -77,23 +82,31 @@ def scattered(
 
 def composed(
     rng: np.random.Generator, image: np.ndarray, *, operator: Callable[[np.ndarray], np.ndarray],
-    sigma: float, missing: float, given: bool,
+    read: Callable[[str], np.ndarray], sigma: float, missing: float, given: bool, mask: str,
 ) -> Observation:  # fmt: skip
     """What an operator makes of the image, then noise of sigma/255, clipped, then pixels lost at random.
 
     operator: float32 [H,W,c] -> [h,w,c]; missing: share in [0, 1), the same pixels in all channels;
-    given: the image has gone through the operator already, and there is no truth
+    given: all of that was done to the image already, and there is no truth; mask: then the file that says
+    where it is known, read by `read` as in `masked` («»: everywhere)
     """
     if not 0 <= missing < 1:
         raise UserError(
             f"config.task.missing is {missing}: a share of pixels lies between 0 and 1."
         )
     clean = unit(image)
-    lq = clean if given else operator(clean)
+    if given:
+        seen = known(image, (read(mask) > 127).astype(np.float32)) if mask else {"lq": clean}
+        return {name: each for name, each in seen.items() if name != "hq"}
+    if mask:
+        raise UserError(
+            "config.task.mask is for an image that is spoilt already (config.task.given=True): for one that "
+            "is spoilt here, config.task.missing loses pixels."
+        )
+    lq = operator(clean)
     lq = np.clip(lq + sigma / 255 * rng.standard_normal(lq.shape), 0, 1).astype(np.float32)
-    mask = (rng.uniform(size=(*lq.shape[:2], 1)) >= missing).astype(np.float32)
-    found = {"lq": lq * mask, "mask": mask} if missing else {"lq": lq}
-    return found if given else found | {"hq": clean}
+    left = (rng.uniform(size=(*lq.shape[:2], 1)) >= missing).astype(np.float32)
+    return ({"lq": lq * left, "mask": left} if missing else {"lq": lq}) | {"hq": clean}
 
 
 def impeding(
@@ -112,12 +125,12 @@ def impeding(
     return {name: {"lq": each.astype(np.float32)} for name, each in made.items()}
 
 
-def guide(image: np.ndarray, *, name: str, like: Sequence[int]) -> np.ndarray:
-    """A picture that guides the fit of another: the same, where it is as large."""
+def as_large(image: np.ndarray, *, what: str, name: str, like: Sequence[int]) -> np.ndarray:
+    """A picture that belongs to another: the same, where it is as large. what: it is, for the sentence."""
     if image.shape[:2] != tuple(like[:2]):
         raise UserError(
-            f"the picture that guides {name} is {image.shape[1]}×{image.shape[0]} pixels, and {name} "
-            f"{like[1]}×{like[0]}: make them the same size."
+            f"{what} is {image.shape[1]}×{image.shape[0]} pixels, and {name} {like[1]}×{like[0]}: make "
+            "them the same size."
         )
     return image
 
@@ -143,31 +156,29 @@ def held_out(rng: np.random.Generator, observation: Observation, *, share: float
 
 
 def masked(
-    rng: np.random.Generator, image: np.ndarray, *, cut: Callable[[np.ndarray], np.ndarray],
-    mask: str, text: str,
+    rng: np.random.Generator, image: np.ndarray, *, read: Callable[[str], np.ndarray], mask: str,
+    text: str,
 ) -> Observation:  # fmt: skip
     """Part of the image is lost: where a mask is dark, or under a text written over it.
 
-    cut:  what the image went through, for the mask too
-    mask: a grey image of the size of the whole image, 0 where pixels are missing; «»: the text is written,
-          in rows over the whole image
+    read: file of a mask -> its levels [h,w,1], cut as the image was
+    mask: file of a grey image, 0 where pixels are missing; «»: the text is written, in rows over the whole
     """
     del rng
     if not mask:
         return known(image, written(image.shape[:2], text))
-    found = cut(read_image(mask)[..., :1])
-    if found.shape[:2] != image.shape[:2]:
-        raise UserError(
-            f"the mask {mask} is {found.shape[1]}×{found.shape[0]} pixels after the crop, and the image "
-            f"{image.shape[1]}×{image.shape[0]}: make them the same size."
-        )
-    return known(image, (found > 127).astype(np.float32))
+    return known(image, (read(mask) > 127).astype(np.float32))
 
 
 def known(image: np.ndarray, mask: np.ndarray) -> Observation:
-    """An observation of which only a part is known; UserError where none is."""
+    """An observation of which only a part is known; UserError where none is, or all."""
     if not mask.any():
         raise UserError("the mask hides the whole image: some pixels have to be known (255).")
+    if mask.all():
+        raise UserError(
+            f"the mask hides nothing of these {image.shape[1]}×{image.shape[0]} pixels: some have to be "
+            "missing (0), or take another crop of the image (config.crop.size=0 for all)."
+        )
     clean = unit(image)
     return {"lq": clean * mask, "mask": mask, "hq": clean}
 

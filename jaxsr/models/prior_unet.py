@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxsr.models.blocks import TransposedConv, instance_norm, uniform
 from jaxsr.models.skip_net import ENLARGE, padded_conv
+from jaxsr.types import UserError
 
 
 class PriorUNet(nn.Module):
@@ -39,6 +40,12 @@ class PriorUNet(nn.Module):
     def __call__(self, code: jax.Array, *, train: bool = False) -> jax.Array:
         del train
         widths = [*self.widths] + ([self.widths[-1]] if self.deeper else [])
+        height, width = code.shape[1:3]
+        if min(height, width) < 2 ** (len(widths) - 1):
+            raise UserError(
+                f"a PriorUNet halves {len(widths) - 1} times, and the image has {width}×{height} pixels: "
+                "take a larger crop, or fewer widths."
+            )
         x, seen = self._pair(code, "start", widths[0], normalise=True), []
         for number, width in enumerate(widths[1:], start=1):
             seen.append(x)

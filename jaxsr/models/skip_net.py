@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxsr.models.blocks import instance_norm, torch_conv, upsample_nearest
 from jaxsr.ops.lanczos import lanczos_down
 from jaxsr.ops.upsample import double
+from jaxsr.types import UserError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": nn.elu,
@@ -91,7 +92,7 @@ class SkipNet(nn.Module):
     down, up, skip: widths of the scales, finest first
     down_sizes, up_sizes: of the kernels, one for each scale
     enlarge: `nearest` or `bilinear` (half-pixel) for each scale, from the one below up to it
-    reduce:  `stride`, `avg`, `max`, or a fixed `lanczos2` or `lanczos3`
+    reduce:  `stride`, `avg`, `max`, or a fixed `lanczos2` or `lanczos3`; one for all scales or one for each
     pad:     `reflection` or `zero`
     mix:     a 1×1 convolution behind each `up`
     activation: `leaky_relu` (0.2), `swish`, `elu` or `none`
@@ -99,7 +100,8 @@ class SkipNet(nn.Module):
     remat:   the scales are computed again for the gradient, to store less on an accelerator; a CPU's
              compiler merges much of that again, which takes a third longer and saves nothing
     2,217,831 parameters with five scales of 128, skips of 4, 32 channels in and 3 out. Without skips H and
-    W must be multiples of 2^scales, else they may be any.
+    W must be multiples of 2^scales, else they may be any. UserError for lists of unequal lengths, words that
+    it does not know, and such sizes.
     Source: arXiv:1711.10925; DmitryUlyanov/deep-image-prior 042e0d4, models/skip.py.
     """
 
@@ -110,7 +112,7 @@ class SkipNet(nn.Module):
     down_sizes: Sequence[int]
     up_sizes: Sequence[int]
     enlarge: Sequence[str]
-    reduce: str = "stride"
+    reduce: str | Sequence[str] = "stride"
     pad: str = "reflection"
     mix: bool = True
     activation: str = "leaky_relu"
@@ -124,13 +126,18 @@ class SkipNet(nn.Module):
         self._check(code.shape)
         units = nn.remat(_Units) if self.remat else _Units
         shared = dict(pad=self.pad, activation=self.activation, dtype=self.dtype)
+        reduce = self._reduce()
         x, joins = code.astype(self.dtype), []
         for number, width in enumerate(self.skip, start=1):
             skip = units(width, (1,), name=f"skip{number}", **shared)(x) if width else None
             joins.append(skip)
-            size, features = self.down_sizes[number - 1], self.down[number - 1]
+            size, features, how = (
+                self.down_sizes[number - 1],
+                self.down[number - 1],
+                reduce[number - 1],
+            )
             x = units(
-                features, (size, size), stride=2 if self.reduce == "stride" else 1, reduce=self.reduce,
+                features, (size, size), stride=2 if how == "stride" else 1, reduce=how,
                 name=f"down{number}", **shared,
             )(x)  # fmt: skip
         for number in range(len(self.skip), 0, -1):
@@ -143,17 +150,40 @@ class SkipNet(nn.Module):
         x = x.astype(jnp.float32)
         return nn.sigmoid(x) if self.sigmoid else x
 
+    def _reduce(self) -> Sequence[str]:
+        """The rule of each scale."""
+        return (self.reduce,) * len(self.down) if isinstance(self.reduce, str) else self.reduce
+
     def _check(self, shape: Sequence[int]) -> None:
-        lists = (self.down, self.up, self.skip, self.down_sizes, self.up_sizes, self.enlarge)
+        reduce = self._reduce()
+        lists = (
+            self.down,
+            self.up,
+            self.skip,
+            self.down_sizes,
+            self.up_sizes,
+            self.enlarge,
+            reduce,
+        )
         if len({len(each) for each in lists}) != 1 or not self.down:
-            raise ValueError(
-                "the lists of a SkipNet have one entry for each scale, and one at least."
+            raise UserError(
+                "the lists of a SkipNet (down, up, skip, down_sizes, up_sizes, enlarge) have one entry for "
+                f"each scale, and one at least; here {', '.join(str(len(each)) for each in lists)}."
             )
+        for what, names, table in (
+            ("activation", (self.activation,), ACTIVATIONS), ("enlarge", self.enlarge, ENLARGE),
+            ("pad", (self.pad,), PADS), ("reduce", reduce, REDUCE),
+        ):  # fmt: skip
+            for name in names:
+                if name not in table:
+                    raise UserError(
+                        f"a SkipNet has no {what} {name!r}: it is one of {', '.join(table)}."
+                    )
         multiple = 2 ** len(self.skip)
         if not any(self.skip) and (shape[1] % multiple or shape[2] % multiple):
-            raise ValueError(
+            raise UserError(
                 f"a SkipNet without skips makes sizes that are multiples of {multiple}, not "
-                f"{shape[2]}×{shape[1]}."
+                f"{shape[2]}×{shape[1]}: set config.crop.multiple."
             )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxsr.models.blocks import convolution, variance_scaling
 from jaxsr.ops.upsample import double
+from jaxsr.types import UserError
 
 SCALES = 4
 
@@ -41,7 +42,7 @@ class VideoUNet(nn.Module):
         del train
         height, width = frames.shape[1:3]
         if height % 2**SCALES or width % 2**SCALES:
-            raise ValueError(f"frames of {width}×{height}: sides must be multiples of {2**SCALES}.")
+            raise UserError(f"frames of {width}×{height}: sides must be multiples of {2**SCALES}.")
         act: Callable[[jax.Array], jax.Array] = (
             nn.relu if self.port else lambda x: nn.leaky_relu(x, 0.2)
         )

@@ -8,7 +8,7 @@ import pytest
 
 from jaxsr.algorithms import deep_prior as prior
 from jaxsr.state import step_key
-from jaxsr.types import Network
+from jaxsr.types import Network, UserError
 
 SHAPE = (1, 4, 6, 3)
 
@@ -135,5 +135,5 @@ def test_further_terms_have_their_weights_and_the_operator_its_say():
     term = ("size", (3.0, lambda image, batch, frozen: image.sum()))
     more = run(method(operator=down, extra=[term]), data, 1)[0][1]
     np.testing.assert_allclose(more["loss"], plain["loss"] + 3 * more["loss/size"], rtol=1e-6)
-    with pytest.raises(ValueError, match="the operator makes .*was observed"):
+    with pytest.raises(UserError, match="the operator of config.task makes .*was observed"):
         run(method(), data, 1)

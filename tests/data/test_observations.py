@@ -16,11 +16,20 @@ def fresh():
 
 
 def test_the_middle_has_sides_that_are_multiples():
-    cut = seen.centre(IMAGE, size=0, multiple=16)
+    cut = seen.centre(IMAGE, size=0, multiple=16, border=0)
     np.testing.assert_array_equal(cut, IMAGE[4:36, 4:52])
-    np.testing.assert_array_equal(seen.centre(IMAGE, size=32, multiple=32), IMAGE[4:36, 12:44])
+    np.testing.assert_array_equal(
+        seen.centre(IMAGE, size=32, multiple=32, border=0), IMAGE[4:36, 12:44]
+    )
     with pytest.raises(UserError, match="56×40 pixels is smaller than the 64"):
-        seen.centre(IMAGE, size=0, multiple=64)
+        seen.centre(IMAGE, size=0, multiple=64, border=0)
+    wider = seen.centre(IMAGE, size=32, multiple=32, border=1)
+    assert wider.shape == (34, 34, 3)
+    np.testing.assert_array_equal(wider[1:-1, 1:-1], IMAGE[4:36, 12:44])
+    np.testing.assert_array_equal(wider[0], wider[2])
+    for wrong in ({"size": -5}, {"multiple": 0}, {"border": -1}):
+        with pytest.raises(UserError, match="config.crop has size"):
+            seen.centre(IMAGE, **({"size": 0, "multiple": 8, "border": 0} | wrong))
 
 
 def test_noise_has_its_size_and_is_clipped():
@@ -35,7 +44,7 @@ def test_noise_has_its_size_and_is_clipped():
 
 
 def test_reduction_is_pillows():
-    cut = seen.centre(IMAGE, size=0, multiple=8)
+    cut = seen.centre(IMAGE, size=0, multiple=8, border=0)
     made = seen.reduced(fresh(), cut, factor=4, given=False)
     wanted = np.asarray(Image.fromarray(cut).resize((14, 10), Image.Resampling.LANCZOS))
     np.testing.assert_array_equal(np.round(made["lq"] * 255), wanted)
@@ -55,25 +64,35 @@ def test_lost_pixels_have_their_share():
         seen.scattered(fresh(), IMAGE, missing=1.0, alike=False)
 
 
-def test_a_mask_goes_through_the_same_crop(tmp_path):
-    mask = np.full((40, 56), 255, np.uint8)
-    mask[4:8, 4:8] = 0
-    Image.fromarray(mask).save(tmp_path / "mask.png")
+def test_a_mask_says_what_is_known():
+    levels = np.full((40, 56, 1), 255, np.uint8)
+    levels[4:8, 4:8] = 100
+    made = seen.masked(fresh(), IMAGE, read={"mask.png": levels}.get, mask="mask.png", text="")
+    assert made["mask"].sum() == 40 * 56 - 16
+    np.testing.assert_array_equal(made["lq"][4:8, 4:8], 0)
+    np.testing.assert_array_equal(made["hq"], IMAGE / np.float32(255))
+    for value, said in ((0, "hides the whole image"), (255, "hides nothing of these 56×40 pixels")):
+        with pytest.raises(UserError, match=said):
+            read = {"mask.png": np.full((40, 56, 1), value)}.get
+            seen.masked(fresh(), IMAGE, read=read, mask="mask.png", text="")
+    with pytest.raises(UserError, match="hides nothing"):
+        seen.masked(fresh(), IMAGE, read=None, mask="", text="")
 
-    def cut(image):
-        return seen.centre(image, size=0, multiple=16)
 
-    made = seen.masked(fresh(), cut(IMAGE), cut=cut, mask=str(tmp_path / "mask.png"), text="")
-    assert made["mask"].shape == (32, 48, 1)
-    np.testing.assert_array_equal(made["mask"][:4, :4], 0)
-    assert made["mask"].sum() == 32 * 48 - 16
-    np.testing.assert_array_equal(made["lq"][:4, :4], 0)
-    Image.fromarray(mask[:20]).save(tmp_path / "small.png")
-    with pytest.raises(UserError, match="small.png is 48×16 pixels after the crop.*48×32"):
-        seen.masked(fresh(), cut(IMAGE), cut=cut, mask=str(tmp_path / "small.png"), text="")
-    Image.fromarray(np.zeros((40, 56), np.uint8)).save(tmp_path / "none.png")
-    with pytest.raises(UserError, match="hides the whole image"):
-        seen.masked(fresh(), cut(IMAGE), cut=cut, mask=str(tmp_path / "none.png"), text="")
+def test_what_is_given_is_taken_as_it_is():
+    def given(**changes):
+        options = {"operator": None, "read": None, "sigma": 9.0, "missing": 0.5, "mask": ""}
+        return seen.composed(fresh(), IMAGE, **(options | {"given": True} | changes))
+
+    made = given()
+    assert made.keys() == {"lq"}
+    np.testing.assert_array_equal(made["lq"], IMAGE / np.float32(255))
+    levels = np.where(np.arange(56) < 20, 0, 255)[None, :, None].repeat(40, 0)
+    masked = given(read=lambda _: levels, mask="mask.png")
+    assert masked.keys() == {"lq", "mask"} and masked["mask"].mean() == 36 / 56
+    np.testing.assert_array_equal(masked["lq"], made["lq"] * masked["mask"])
+    with pytest.raises(UserError, match="config.task.mask is for an image that is spoilt already"):
+        given(given=False, mask="mask.png")
 
 
 def test_a_text_is_written_all_over():

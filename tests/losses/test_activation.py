@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxsr.losses.activation import activation
+from jaxsr.types import UserError
 
 
 def test_the_middle_of_one_map_is_summed():
@@ -16,5 +17,5 @@ def test_the_middle_of_one_map_is_summed():
 
 
 def test_a_map_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="no map 3: the layer has 0 to 2"):
+    with pytest.raises(UserError, match="no map 3: the layer has 0 to 2"):
         activation(jnp.zeros((1, 4, 4, 3)), map=3, window=0)

@@ -10,6 +10,7 @@ from reference import prior_names
 from reference.random_trees import shapes_of
 
 from jaxsr.models.skip_net import SkipNet, cropped
+from jaxsr.types import UserError
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -95,13 +96,13 @@ def test_joins_of_a_size_that_is_no_multiple_are_cropped_in_the_middle():
         jnp.zeros((1, 514, 514, 2)),
     ).shape
     assert shape == (1, 514, 514, 3)
-    with pytest.raises(ValueError, match="multiples of 32, not 66×66"):
+    with pytest.raises(UserError, match="multiples of 32, not 66×66"):
         jax.eval_shape(net(skip=0).init, jax.random.key(0), jnp.zeros((1, 66, 66, 2)))
 
 
 def test_lists_have_one_entry_for_each_scale():
     made = net(widths=(4, 4)).clone(skip=(4,))
-    with pytest.raises(ValueError, match="one entry for each scale"):
+    with pytest.raises(UserError, match="one entry for each scale"):
         jax.eval_shape(made.init, jax.random.key(0), jnp.zeros((1, 8, 8, 2)))
 
 

@@ -7,6 +7,7 @@ import pytest
 from reference.random_trees import shapes_of
 
 from jaxsr.models.video_unet import VideoUNet
+from jaxsr.types import UserError
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -35,7 +36,7 @@ def test_starts_and_sizes():
     bound = (6 / (9 * 32 + 9 * 64)) ** 0.5
     assert 0.95 * bound < float(jnp.abs(held["conv5_1"]["kernel"]).max()) <= bound
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(held) if leaf.ndim == 1)
-    with pytest.raises(ValueError, match="45×32: sides must be multiples of 16"):
+    with pytest.raises(UserError, match="45×32: sides must be multiples of 16"):
         jax.eval_shape(network.apply, {"params": held}, frame[:, :, :45])
 
 
