@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxsr import build, checkpoint, train
+from jaxsr import build, build_observed, checkpoint, train
+from jaxsr.build_method import SCHEDULES, network_module
 from jaxsr.data.images import read_image
 from jaxsr.types import UserError
 
@@ -60,6 +61,15 @@ MISTAKES = [
     ("dip_compose", {"task__missing": 1.0}, "missing is 1.0"),
     ("dip_denoise", {"placement": "maped"}, "placement = 'maped'.*mapped"),
     ("dip_sr", {"evaluation__name": "restoration"}, "evaluation.name = 'restoration'"),
+    ("dip_sr", {"task__factor": 0}, "a factor is a whole number from 1 up"),
+    ("dip_denoise", {"crop__multiple": 0}, "multiple 0"),
+    ("dip_denoise", {"code__channels": 0}, "code.channels is 0: at least 1"),
+    ("dip_denoise", {"losses": {"data": {"name": "observed"}}}, "losses.data.weight is missing"),
+    ("dip_denoise", {"losses": {"data": {"weight": 1.0}}}, "losses.data.name = ''"),
+    ("dip_denoise", {"watches": {"held_out": {"rate": 0.1}}}, "watches.held_out.share is missing"),
+    ("dip_compose", {"task__operators": ({"sigma": 1.0},)}, r"operators\[0\].name = ''"),
+    ("dip_inpaint", {"task__text": ""}, "the mask hides nothing of these 64×64 pixels"),
+    ("dip_features", {"channels": 1, "networks__gen__outputs": 1}, "features looks at colours"),
 ]  # fmt: skip
 
 
@@ -70,6 +80,103 @@ def test_mistakes_are_one_sentence(root, name, changes, said):
     with pytest.raises(UserError, match=said) as found:
         build.experiment(config(root, name, **changes))
     assert str(found.value).count("\n") == 0
+
+
+# specs/deep_image_prior.md section 3.2: parameters, rate, steps, noise on the code, its maps or its kind,
+# widths, skips, enlargement, reduction
+NOISE, WIDE, THIN = 32, (128,) * 5, (4,) * 5
+PUBLISHED = [
+    ("dip_denoise", "paper", 2_217_831, 0.01, 3000, 1 / 30, NOISE, WIDE, THIN, "bilinear", "stride"),
+    ("dip_denoise", "jpeg", 572_827, 0.01, 2400, 1 / 30, 3, (8, 16, 32, 64, 128), (0, 0, 0, 4, 4), "bilinear",
+     "stride"),
+    ("dip_sr", "paper", 2_217_831, 0.01, 2000, 0.03, NOISE, WIDE, THIN, "bilinear", "stride"),
+    ("dip_sr", "paper,x8", 2_217_831, 0.01, 4000, 0.05, NOISE, WIDE, THIN, "bilinear", "stride"),
+    ("dip_sr", "effect", 2_184_307, 0.01, 2000, 1 / 30, 3, WIDE, THIN, "bilinear", "stride"),
+    ("dip_inpaint", "paper", 3_002_627, 0.01, 6001, 0.03, NOISE, WIDE, WIDE, "nearest", "stride"),
+    ("dip_inpaint", "hole", 2_157_955, 0.01, 5001, 0.03, "grid", WIDE, (0,) * 5, "nearest", "stride"),
+    ("dip_inpaint", "depth6", 2_996_467, 0.01, 3001, 0.0, 1, (16, 32, 64, 128, 128, 128), (0,) * 6, "nearest",
+     "stride"),
+    ("dip_inpaint", "depth4", 1_060_339, 0.01, 3001, 0.0, 1, (16, 32, 64, 128), (0,) * 4, "nearest",
+     "stride"),
+    ("dip_inpaint", "depth2", 59_635, 0.01, 3001, 0.0, 1, (16, 32), (0,) * 2, "nearest", "stride"),
+    ("dip_inpaint", "resnet", 158_979, 0.001, 3001, 0.0, 1, None, None, None, None),
+    ("dip_inpaint", "unet", 1_616_315, 0.001, 3001, 0.0, 1, None, None, None, None),
+    ("dip_restore", "paper", 2_217_573, 0.001, 11_000, 0.03, NOISE, WIDE, THIN, "bilinear", "stride"),
+    ("dip_restore", "few", 1_027_379, 0.01, 1000, 0.0, NOISE, (16, 32, 64, 128, 128), (0,) * 5, "bilinear",
+     "avg"),
+    ("dip_flash", "paper", 2_184_307, 0.1, 601, 0.0, "guide", WIDE, THIN,
+     ("nearest", "nearest", "bilinear", "bilinear", "bilinear"), "stride"),
+    ("dip_features", "paper", 2_606_763, 0.001, 3100, 0.0, NOISE, (16, 32, 64, 128, 128, 128), (4,) * 6,
+     "nearest", "avg"),
+    ("dip_features", "paper,heavy", 2_583_123, 0.01, 20_000, (10.0, 2.0, 0.5), 2, (16, 32, 64, 128, 128, 128),
+     (4,) * 6, "nearest", "avg"),
+    ("dip_features", "paper,activation", 2_948_567, 0.001, 3100, 0.03, NOISE, (16, 32, 64, 128, 128, 128),
+     (0, 4, 4, 4, 4, 4), "bilinear", "avg"),
+]  # fmt: skip
+KERNELS = {  # where they are not 3 everywhere
+    "depth6": ((5,) * 6, (3,) * 6), "depth4": ((5,) * 4, (3,) * 4), "depth2": ((5,) * 2, (3,) * 2),
+    "paper,activation": ((5, 3, 5, 5, 3, 5), (5, 3, 5, 3, 5, 3)),
+} | dict.fromkeys(("paper,heavy", "dip_features paper"), ((7, 7, 5, 5, 3, 3),) * 2)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, preset, count, rate, steps, noise, code, down, skip, enlarge, reduce", PUBLISHED,
+    ids=[f"{name}-{preset}" for name, preset, *_ in PUBLISHED],
+)  # fmt: skip
+def test_presets_have_the_published_settings(
+    root, name, preset, count, rate, steps, noise, code, down, skip, enlarge, reduce
+):
+    made = runpy.run_path(str(root / "configs" / f"{name}.py"))["get_config"](preset)
+    adam = made.optimisers.gen
+    assert (adam.name, adam.b1, adam.b2, adam.eps, adam.rate.name) == (
+        "adam",
+        0.9,
+        0.999,
+        1e-8,
+        "constant",
+    )
+    assert (adam.rate.peak, made.train.steps) == (rate, steps)
+    if isinstance(noise, tuple):
+        schedule = SCHEDULES["stages"](values=made.noise["values"], until=made.noise.until)
+        found = [float(schedule(step)) for step in (0, 9_999, 10_000, 14_999, 15_000, 19_999)]
+        assert found == pytest.approx([value for value in noise for _ in range(2)])
+    else:
+        assert (made.noise.name, made.noise.peak) == ("constant", pytest.approx(noise))
+    channels = {"grid": 2, "guide": 3}.get(code) or made.code.channels
+    assert made.code.name == (code if isinstance(code, str) else "noise")
+    if made.code.name == "noise":
+        assert (made.code.channels, made.code.scale) == (code, 0.1)
+    gen = made.networks.gen.to_dict()
+    if down:
+        scales = len(down)
+        wanted = (enlarge,) * scales if isinstance(enlarge, str) else enlarge
+        assert (gen["down"], gen["up"], gen["skip"]) == (down, down, skip)
+        assert (gen["enlarge"], gen["reduce"]) == (wanted, reduce)
+        sizes = KERNELS.get(preset, KERNELS.get(f"{name} {preset}", ((3,) * scales,) * 2))
+        assert (gen["down_sizes"], gen["up_sizes"]) == sizes
+        assert gen["mix"] != preset.startswith("depth") and gen["activation"] == "leaky_relu"
+        zero = name == "dip_features" and "activation" not in preset
+        assert gen["pad"] == ("zero" if zero else "reflection") and gen["sigmoid"]
+    network = network_module(gen, "networks.gen", dtype=np.float32)
+    shape = jax.ShapeDtypeStruct((1, 64, 64, channels), np.float32)
+    params = jax.eval_shape(network.init, jax.random.key(0), shape)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+    falls = name in ("dip_denoise", "dip_restore")
+    assert (made.average, made.fall) == (0.99, 5.0 if falls else 0.0)
+
+
+def test_a_preimage_is_looked_at_in_its_corner(root):
+    made = runpy.run_path(str(root / "configs" / "dip_features.py"))["get_config"]("paper")
+    operator, factor = build_observed.operator_of(made.task.to_dict())
+    assert factor == 1 and (made.crop.size, made.code.more) == (224, 32)
+    assert jax.eval_shape(operator, np.zeros((1, 256, 256, 3))).shape == (1, 224, 224, 3)
+    small = config(
+        root, "dip_features", task__operators=({"name": "corner", "size": 32},), code__more=8,
+        train__steps=1,
+    )  # fmt: skip
+    experiment = build.experiment(small)
+    abstract = train.shapes(experiment)[0]
+    assert abstract.extra["astronaut_0"]["average"].shape == (1, 40, 40, 3)
 
 
 @pytest.mark.usefixtures("unoptimised")

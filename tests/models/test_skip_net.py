@@ -106,6 +106,34 @@ def test_lists_have_one_entry_for_each_scale():
         jax.eval_shape(made.init, jax.random.key(0), jnp.zeros((1, 8, 8, 2)))
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"pad": "reflect"}, "no pad 'reflect': it is one of reflection, zero"),
+        ({"activation": "relu"}, "no activation 'relu'"),
+        ({"reduce": "average"}, "no reduce 'average'"),
+        ({"reduce": ("avg", "mean")}, "no reduce 'mean'"),
+        ({"enlarge": ("nearest", "cubic")}, "no enlarge 'cubic'"),
+    ],
+)
+def test_words_that_it_does_not_know_are_named(change, said):
+    made = net(widths=(4, 4)).clone(**change)
+    with pytest.raises(UserError, match=said):
+        jax.eval_shape(made.init, jax.random.key(0), jnp.zeros((1, 8, 8, 2)))
+
+
+def test_each_scale_may_be_reduced_in_a_way_of_its_own():
+    x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 2))
+    both, first, last = (
+        net(widths=(4, 4), skip=0).clone(reduce=rules)
+        for rules in ("avg", ("avg", "max"), ("avg", "avg"))
+    )
+    held = jax.jit(both.init)(jax.random.key(0), x)
+    made = [np.asarray(jax.jit(each.apply)(held, x)) for each in (both, first, last)]
+    np.testing.assert_array_equal(made[0], made[2])
+    assert np.abs(made[0] - made[1]).max() > 1e-4
+
+
 FORMS = {
     "skip_crop_66": net(outputs=1, widths=(8,) * 5),
     "skip_mixed_avg": net(
