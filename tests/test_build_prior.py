@@ -227,6 +227,36 @@ def test_a_small_image_is_denoised_and_written(root, tmp_path):
             assert image.size == (48, 48)
 
 
+@pytest.mark.usefixtures("unoptimised")
+def test_what_a_text_hides_is_filled_in_from_what_is_seen(root, tmp_path):
+    """Narrow scales, 64×64 pixels: after 100 steps the letters are nearer to the truth than black is."""
+    small = config(
+        root, "dip_inpaint", train__steps=100, train__log_every=50, train__checkpoint_every=100
+    )
+    train.train(build.experiment(small), tmp_path / "run")
+    rows = csv.DictReader((tmp_path / "run" / "evaluation" / "step_00000100.csv").open())
+    hole = {row["method"]: float(row["psnr hole"]) for row in rows}
+    assert list(hole) == ["observed", "last", "average"]
+    assert hole["last"] > hole["observed"] + 5
+
+
+@pytest.mark.usefixtures("unoptimised")
+def test_bfloat16_computes_in_eight_bits_and_learns_in_float32(root, tmp_path):
+    runs = {
+        precision: train.train(
+            build.experiment(config(root, "dip_denoise", precision=precision, train__steps=2)),
+            tmp_path / precision,
+        )
+        for precision in ("float32", "bfloat16")
+    }
+    kinds = {
+        leaf.dtype.name for leaf in jax.tree.leaves((runs["bfloat16"].params, runs["bfloat16"].opt))
+    }
+    assert kinds == {"float32", "int32"}  # the count of Adam's steps
+    full, half = (run.extra["astronaut_0"]["average"] for run in runs.values())
+    assert half.dtype == np.float32 and 0 < np.abs(full - half).max() < 0.05
+
+
 def test_each_of_many_images_and_seeds_is_its_single_run(root, tmp_path):
     """Bit for bit where runs are unrolled; mean and deviation are those of the results."""
     both = {"image": "photograph:astronaut,photograph:coffee", "seeds": (3, 5)}
