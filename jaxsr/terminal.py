@@ -1,11 +1,15 @@
 """What the commands share: the numbers they take, how they tell how far they are, and how they end."""
 
+import _thread
 import argparse
+import contextlib
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 INTERRUPTED, UNREAD = 130, 141  # as shells count them: 128 and the number of the signal
 
@@ -16,7 +20,8 @@ def ended(name: str, body: Callable[[], int | None]) -> int:
     A reader goes away in `… | head`; what was not read yet is dropped in silence.
     """
     try:
-        status = body() or 0
+        with interrupts_kept():
+            status = body() or 0
         sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted.", file=sys.stderr)
@@ -28,6 +33,27 @@ def ended(name: str, body: Callable[[], int | None]) -> int:
             os.dup2(nowhere, stream.fileno())
         return UNREAD
     return status
+
+
+@contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Ctrl-C comes again a moment later where it fell into a callback, whose exceptions Python drops.
+
+    JAX has one in the garbage collector, and building and compiling pass through it often.
+    """
+    usual = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            usual(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -1,9 +1,12 @@
 """What the commands share: numbers of the command line, times in words, and quiet ends."""
 
 import argparse
+import gc
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -63,6 +66,30 @@ def test_the_status_is_the_bodys_and_130_after_ctrl_c(capsys):
 
     assert terminal.ended("x", lambda: None) == 0 and terminal.ended("x", lambda: 2) == 2
     assert terminal.ended("x", stopped) == 130
+    assert capsys.readouterr().err == "\nx: interrupted.\n"
+
+
+def test_ctrl_c_in_a_callback_of_the_garbage_collector_is_not_lost(capsys):
+    """Python drops an exception there; it also does so with any other, which is still shown."""
+    raised = []
+
+    def callback(phase, info):
+        if not raised:
+            raised.append(phase)
+            signal.raise_signal(signal.SIGINT)
+
+    def body():
+        gc.callbacks.append(callback)
+        gc.collect()
+        for _ in range(500):
+            time.sleep(0.01)
+
+    usual = sys.unraisablehook
+    try:
+        assert terminal.ended("x", body) == 130
+    finally:
+        gc.callbacks.remove(callback)
+    assert raised and sys.unraisablehook is usual
     assert capsys.readouterr().err == "\nx: interrupted.\n"
 
 
