@@ -4,7 +4,6 @@ import contextlib
 import csv
 import json
 import os
-import runpy
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from reference.config_files import config_of
 
 from jaxsr import build, build_observed, checkpoint, train
 from jaxsr.build_method import SCHEDULES, network_module
@@ -20,15 +20,7 @@ from jaxsr.types import UserError
 
 
 def config(root, name, **changes):
-    made = runpy.run_path(str(root / "configs" / f"{name}.py"))["get_config"]("tiny")
-    with made.unlocked():
-        for key, value in changes.items():
-            section = made
-            *path, last = key.split("__")
-            for part in path:
-                section = section[part]
-            section[last] = value
-    return made
+    return config_of(root, name, "tiny", **changes)
 
 
 ACTIVATION = {"name": "activation", "weight": 1.0, "map": 0, "window": 0}
@@ -126,7 +118,7 @@ KERNELS = {  # where they are not 3 everywhere
 def test_presets_have_the_published_settings(
     root, name, preset, count, rate, steps, noise, code, down, skip, enlarge, reduce
 ):
-    made = runpy.run_path(str(root / "configs" / f"{name}.py"))["get_config"](preset)
+    made = config_of(root, name, preset)
     adam = made.optimisers.gen
     assert (adam.name, adam.b1, adam.b2, adam.eps, adam.rate.name) == (
         "adam",
@@ -166,7 +158,7 @@ def test_presets_have_the_published_settings(
 
 
 def test_a_preimage_is_looked_at_in_its_corner(root):
-    made = runpy.run_path(str(root / "configs" / "dip_features.py"))["get_config"]("paper")
+    made = config_of(root, "dip_features", "paper")
     operator, factor = build_observed.operator_of(made.task.to_dict())
     assert factor == 1 and (made.crop.size, made.code.more) == (224, 32)
     assert jax.eval_shape(operator, np.zeros((1, 256, 256, 3))).shape == (1, 224, 224, 3)
@@ -340,7 +332,7 @@ def test_a_preimage_gets_the_features_and_an_activation_rises(root, tmp_path):
 
 def test_pixels_alone_fit_what_is_seen_and_nothing_else(root, tmp_path):
     """Without a prior a pixel that the operator does not see keeps its start."""
-    made = runpy.run_path(str(root / "configs" / "dip_sr.py"))["get_config"]("tiny,no_prior")
+    made = config_of(root, "dip_sr", "tiny,no_prior")
     assert made.networks.gen.name == "pixel_image"
     lost = config(
         root, "dip_restore", networks__gen={"name": "pixel_image", "outputs": 3, "start": 0.1},

@@ -3,12 +3,12 @@
 import contextlib
 import csv
 import itertools
-import runpy
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
+from reference.config_files import config_of
 from reference.random_trees import random_like, shapes_of
 
 from jaxsr import build, build_video, evaluate_clips, memory, train
@@ -21,15 +21,7 @@ pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
 def config(root, preset="tiny", **changes):
-    made = runpy.run_path(str(root / "configs" / "dvp.py"))["get_config"](preset)
-    with made.unlocked():
-        for key, value in changes.items():
-            section = made
-            *path, last = key.split("__")
-            for part in path:
-                section = section[part]
-            section[last] = value
-    return made
+    return config_of(root, "dvp", preset, **changes)
 
 
 def folder(path, count, *, size=(40, 36), gain=1.0):

@@ -5,10 +5,10 @@ The figures are those of specs/deep_image_prior.md and deep_video_prior.md, sect
 
 import csv
 import json
-import runpy
 
 import numpy as np
 import pytest
+from reference.config_files import config_of
 from scipy.interpolate import griddata
 
 from jaxsr import build, build_observed, build_video, train
@@ -22,14 +22,7 @@ def fit(root, tmp_path):
     """(config, preset, changes) -> ({method: its row of the last evaluation}, rows of the log, config)."""
 
     def run(name, preset="", **changes):
-        config = runpy.run_path(str(root / "configs" / f"{name}.py"))["get_config"](preset)
-        with config.unlocked():
-            for key, value in changes.items():
-                *path, last = key.split("__")
-                section = config
-                for part in path:
-                    section = section[part]
-                section[last] = value
+        config = config_of(root, name, preset, **changes)
         train.train(build.experiment(config), tmp_path / f"{name}_{preset}")
         folder = tmp_path / f"{name}_{preset}"
         table = sorted((folder / "evaluation").glob("step_*.csv"))[-1]
