@@ -132,6 +132,7 @@ def tiny(config: ConfigDict) -> None:
     """A few steps on a few pixels, for tests."""
     widths(config, (4, 4), (2, 2))
     config.crop = {"size": 32, "multiple": 4, "border": 0}
+    config.task.operators, config.code.more = (), 0
     config.code.channels = 2
     config.train.steps, config.train.log_every = 4, 1
     config.train.eval_every, config.train.checkpoint_every = 0, 2

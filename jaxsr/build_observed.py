@@ -159,10 +159,9 @@ def operator_of(section: Mapping[str, Any]) -> tuple[Operator, int]:
         check(function, options, where, "images")
         made.append(functools.partial(function, **options))
     factors = [each.get("factor", 1) for each in steps]
-    if any(not isinstance(each, int) or each < 1 for each in factors):
-        raise UserError(
-            f"config.task reduces by {factors[0]}: a factor is a whole number from 1 up."
-        )
+    for each in factors:
+        if not isinstance(each, int) or each < 1:
+            raise UserError(f"config.task reduces by {each}: a factor is a whole number from 1 up.")
     factor = math.prod(factors)
 
     def operator(images: jax.Array) -> jax.Array:

@@ -157,20 +157,15 @@ def terms(
         if kind in deep and extract is None:
             raise UserError(f"config.{where} needs features: add a section config.features.")
         given = {"extract": extract, "layers": layers} if kind in deep else {}
-        made[name] = (
-            call(weight, {k: v for k, v in section.items() if k == "weight"}, where),
-            call(function, rest(section, "name", "weight"), where, **given),
-        )
+        if "weight" not in section:
+            raise UserError(f"config.{where}.weight is missing: add it.")
+        term = call(function, rest(section, "name", "weight"), where, **given)
+        made[name] = (float(section["weight"]), term)
     if not made:
         raise UserError(
             "config.losses is empty: the data term is {'name': 'observed', 'weight': 1.0}."
         )
     return made, frozen
-
-
-def weight(*, weight: float) -> float:
-    """The weight of a loss."""
-    return float(weight)
 
 
 def varying(*, power: float) -> prior.Term:

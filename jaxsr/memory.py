@@ -32,7 +32,7 @@ def check(need: int, room: int, smaller: Callable[[float], str]) -> None:
     usable = USABLE * room
     if need > usable:
         raise UserError(
-            f"one step needs {need / 2**30:.1f} GiB of memory, and {usable / 2**30:.1f} GiB can be used "
+            f"the steps need {need / 2**30:.1f} GiB of memory, and {usable / 2**30:.1f} GiB can be used "
             f"here: {smaller(usable / need)}."
         )
 

@@ -198,7 +198,7 @@ def take_steps(run: Run, state: State) -> State:
             donate_argnums=1,
             out_shardings=place.everywhere,
         ),
-        experiment.smaller,
+        functools.partial(smaller, experiment),
     )
     for batch in experiment.later:
         program([step_key(experiment.seed, first)], state, [devices.put(batch, place)], run.frozen)
@@ -241,6 +241,12 @@ def take_steps(run: Run, state: State) -> State:
                 logs.say(f"{stopped}: saved at step {done}; run the same command to go on.")
                 break
     return state
+
+
+def smaller(experiment: Experiment, share: float) -> str:
+    """What to change where only this share of the memory needed is there."""
+    several = "set config.train.steps_per_call=1, or " * (experiment.loop.steps_per_call > 1)
+    return several + experiment.smaller(share)
 
 
 def at_once(done: int, loop: Loop) -> int:

@@ -24,7 +24,7 @@ def test_a_program_needs_its_arguments_results_and_what_lies_between():
 
 def test_what_does_not_fit_is_refused_with_the_share_that_would():
     memory.check(80, 100, lambda share: "never")
-    with pytest.raises(UserError, match=r"one step needs .* GiB can be used here: take 0.45\."):
+    with pytest.raises(UserError, match=r"the steps need .* GiB can be used here: take 0.45\."):
         memory.check(200, 100, lambda share: f"take {share:.2f}")
 
 
@@ -48,5 +48,8 @@ def test_a_prior_that_does_not_fit_names_the_crop_that_does(root, tmp_path, monk
         UserError, match=r"0.1 GiB of memory.*--config.crop.size=12, or fewer images"
     ):
         train.train(made, tmp_path / "run")
+    several = made._replace(loop=made.loop._replace(steps_per_call=2))
+    with pytest.raises(UserError, match=r"here: set config.train.steps_per_call=1, or take a crop"):
+        train.train(several, tmp_path / "run")
     assert made.smaller(0.25).startswith("take a crop, --config.crop.size=16")
     assert made.smaller(1e-4).startswith("take a network with fewer scales")
