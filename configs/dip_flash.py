@@ -9,7 +9,7 @@ fit is not noise but the flash picture: what it shows well, edges and texture, i
 make, and colours and light come from the target. config.code.image has one picture for each of config.image,
 separated by commas; config.code.grey takes its luma.
 
-Obtained: bare, 21.18 → 31.59 dB in one minute of one CPU core (`dip_denoise`, without the guide: 28.48).
+Obtained: bare, 21.18 → 31.59 dB in one minute of one CPU core (`dip_denoise`, without the guide: 28.63).
 
 Differences from the published recipe
 1. bare: the target is a photograph with noise, guided by its clean luma, since no flash pair comes with the

@@ -15,6 +15,9 @@ one in common or one each, separated by commas. Without a mask config.task.text 
 The truth is the picture itself, of which the network does not see the masked part: with a picture that is
 spoilt there, the score of the hole means nothing.
 
+Obtained: bare, inside the letters 7.84 → 27.88 dB, the running average 28.04, in 2:46 minutes on two CPU
+cores (numbers of threads round differently); at least 15 dB are asked for by a slow test.
+
 Differences from the published recipe
 1. bare: a small network on a crop, 1,200 steps.
 2. The last image is made from the code without noise. The noise on the weights, in the notebook for figure 8,
