@@ -93,13 +93,13 @@ def main(arguments: list[str]) -> None:
         fail("no config: name one, for example --config=configs/sftnet.py.")
     if DETERMINISTIC.value:
         os.environ |= deterministic(os.environ)
-    # not before the flags are known to be right: JAX takes seconds to start
-    from jaxsr import build, processes, train
-
     config = CONFIG.value
     workdir = Path(WORKDIR.value or f"runs/{config.name}")
 
     def run() -> None:
+        # not before the flags are known to be right: JAX takes seconds to start
+        from jaxsr import build, processes, train
+
         with contextlib.ExitStack() as stack:
             if DISTRIBUTED.value:
                 processes.join(DISTRIBUTED.value)
