@@ -201,7 +201,8 @@ def take_steps(run: Run, state: State) -> State:
         functools.partial(smaller, experiment),
     )
     for batch in experiment.later:
-        program([step_key(experiment.seed, first)], state, [devices.put(batch, place)], run.frozen)
+        times, key = at_once(first, loop), step_key(experiment.seed, first)
+        program([key] * times, state, [devices.put(batch, place)] * times, run.frozen)
     pending: list[tuple[int, Any]] = []
     clock, done = time.monotonic(), first
     with contextlib.closing(batches(experiment, first)) as held, stop_requested() as signals:

@@ -181,7 +181,7 @@ def test_each_function_is_compiled_once_a_run(root, tmp_path):
 
 
 def test_several_steps_in_one_call_change_no_bit_and_no_row(root, tmp_path):
-    """Calls of 2, and single steps before a row: without the states between, weights of 6 steps differ."""
+    """Calls of 2, and single steps before a row: without the states between they differ."""
 
     def trained(workdir, per_call):
         def change(config):
